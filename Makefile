@@ -1,0 +1,189 @@
+# artfs - one Makefile for everything. `make help` lists the targets.
+#
+# Rooms, lowest first. A room is linked only against the rooms below it, so an upward call does not link;
+# `make lint` checks what each may include. tests/lint.sh holds the include table.
+
+VARIANT ?= plain
+B       := build/$(VARIANT)
+
+prefix  ?= /usr/local
+bindir  ?= $(prefix)/bin
+sbindir ?= $(prefix)/sbin
+mandir  ?= $(prefix)/share/man
+
+ROOMS     := store wal art fs mount
+below_store :=
+below_wal   := store
+below_art   := wal store
+below_fs    := art wal store
+below_mount := fs art wal store
+
+CC      := gcc
+CSTD    := -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64
+WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
+OPT     := -O2 -g
+SAN_plain :=
+SAN_asan  := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+SAN_tsan  := -fsanitize=thread
+SAN     := $(SAN_$(VARIANT))
+CFLAGS  ?=
+LDFLAGS ?=
+VERSION := 0.1.0
+ALL_CFLAGS = $(CSTD) $(WARN) $(OPT) $(SAN) -I. -DARTFS_VERSION='"$(VERSION)"' -MMD -MP $(CFLAGS)
+FUSE_CFLAGS := $(shell pkg-config --cflags fuse3 2>/dev/null)
+FUSE_LIBS   := $(shell pkg-config --libs fuse3 2>/dev/null || echo -lfuse3)
+LIBS        := -luring -lxxhash -lpthread
+MOUNT_LIBS  := $(FUSE_LIBS) -ljson-c $(LIBS)
+
+PACKAGES := gcc make pkg-config libfuse3-dev fuse3 liburing-dev libxxhash-dev libjson-c-dev \
+	libcmocka-dev clang-14 libclang-rt-14-dev clang-format rsync git python3 man-db procps \
+	wamerican wamerican-huge
+
+lib = $(B)/lib$(1).a
+libs_for = $(foreach r,$(1) $(below_$(1)),$(call lib,$(r)))
+
+.DELETE_ON_ERROR:
+.PHONY: all help deps try test test-build unit lint format asan tsan crash fuzz bench bench-mount \
+	bench-engine kill9 install clean
+
+all: $(B)/artfs ## build the artfs program
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n",$$1,$$2}' $(MAKEFILE_LIST)
+	@echo "  VARIANT=plain|asan|tsan selects a build; CFLAGS, LDFLAGS, DESTDIR, prefix are honoured."
+
+deps: ## install what building and testing needs (Debian packages; needs root)
+	@missing=; for p in $(PACKAGES); do \
+	  dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ]; then apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing; fi
+
+# ---- rooms ---------------------------------------------------------------------------------------
+
+$(B)/mount/%.o: ALL_CFLAGS += $(FUSE_CFLAGS)
+
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -c $< -o $@
+
+define room
+$(call lib,$(1)): $(patsubst %.c,$(B)/%.o,$(wildcard $(1)/*.c))
+	@rm -f $$@
+	ar rcs $$@ $$^
+endef
+$(foreach r,$(ROOMS),$(eval $(call room,$(r))))
+
+$(B)/artfs: $(call libs_for,mount)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -Wl,--whole-archive $(call lib,mount) -Wl,--no-whole-archive \
+		$(filter-out $(call lib,mount),$^) -o $@ $(MOUNT_LIBS)
+
+# ---- tests: tests/GROUP/NAME_test.c, linked against one room and those below it ----------------------
+
+room_of_store := store
+room_of_wal := wal
+room_of_art := art
+room_of_fs := fs
+room_of_harness := store
+room_of_model := art
+room_of_crash := fs
+room_of_fault := art
+GROUPS := store wal art fs harness model crash fault
+
+HARNESS := $(patsubst %.c,$(B)/%.o,$(filter-out %_test.c %/alloc_fault.c,$(wildcard tests/harness/*.c)))
+WRAP_fault := $(B)/tests/harness/alloc_fault.o \
+	-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=posix_memalign,--wrap=aligned_alloc,--wrap=mmap
+
+tests_in = $(patsubst %.c,$(B)/%,$(wildcard tests/$(1)/*_test.c))
+define group
+$(call tests_in,$(1)): $(B)/%: $(B)/%.o $(HARNESS) $(filter %.o,$(WRAP_$(1))) $(call libs_for,$(room_of_$(1)))
+	$$(CC) $$(ALL_CFLAGS) $$(LDFLAGS) $$< $$(HARNESS) $(WRAP_$(1)) \
+		$(call libs_for,$(room_of_$(1))) -o $$@ -lcmocka $$(LIBS)
+endef
+$(foreach g,$(GROUPS),$(eval $(call group,$(g))))
+TESTS := $(foreach g,$(GROUPS),$(call tests_in,$(g)))
+
+MOUNT_HELPERS := $(patsubst %.c,$(B)/%,$(wildcard tests/mount/*.c))
+$(MOUNT_HELPERS): $(B)/%: $(B)/%.o
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) $< -o $@ -lpthread
+MOUNT_TESTS := $(filter-out %/lib.sh,$(wildcard tests/mount/*.sh))
+
+test-build: $(TESTS) $(B)/artfs $(MOUNT_HELPERS)
+
+try: deps ## two commands, one: install, build, make a store, mount it, show the main job
+	@$(MAKE) --no-print-directory all
+	@ARTFS=$(abspath $(B))/artfs contrib/try.sh
+
+test: deps ## two commands, two: every test that fits into a few minutes
+	@$(MAKE) --no-print-directory test-build
+	@ARTFS=$(abspath $(B))/artfs BUILD=$(abspath $(B)) tests/run.sh tests/lint.sh $(TESTS) $(MOUNT_TESTS)
+
+unit: ## the tests that need no mount
+	@$(MAKE) --no-print-directory $(TESTS)
+	@tests/run.sh $(TESTS)
+
+asan: ## the tests without a mount, with the address and undefined-behaviour sanitizers
+	@$(MAKE) --no-print-directory unit VARIANT=asan
+
+tsan: ## the same with the thread sanitizer
+	@$(MAKE) --no-print-directory unit VARIANT=tsan
+
+crash: ## all crash points of all short sequences (long)
+	@$(MAKE) --no-print-directory $(call tests_in,crash)
+	@EXHAUSTIVE=1 TEST_SECONDS_MAX=86400 tests/run.sh $(call tests_in,crash)
+
+kill9: all $(MOUNT_HELPERS) ## 200 rounds of kill -9 of a loaded daemon
+	@ROUNDS=200 TEST_SECONDS_MAX=86400 ARTFS=$(abspath $(B))/artfs BUILD=$(abspath $(B)) \
+		tests/run.sh tests/mount/kill9.sh
+
+# ---- fuzz: every decoder of bytes from disk ----------------------------------------------------------
+
+FUZZ_SECONDS ?= 60
+FUZZERS := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
+build/fuzz/%: tests/fuzz/%.c $(wildcard store/*.[ch] wal/*.[ch] art/*.[ch] fs/*.[ch])
+	@mkdir -p $(@D)
+	clang-14 $(CSTD) -O1 -g -I. -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+		$< $(wildcard store/*.c wal/*.c art/*.c fs/*.c) -o $@ $(LIBS)
+
+fuzz: $(FUZZERS) ## run each fuzz target for FUZZ_SECONDS (60)
+	@for f in $(FUZZERS); do echo "== $$f"; mkdir -p build/fuzz/corpus/$$(basename $$f); \
+	  $$f -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=4096 -verbosity=0 -print_final_stats=1 \
+	    build/fuzz/corpus/$$(basename $$f) || exit 1; done
+
+# ---- benchmarks --------------------------------------------------------------------------------------
+
+BENCH_COMMON := $(B)/tests/bench/figure.o
+$(B)/tests/bench/nullfs.o: ALL_CFLAGS += $(FUSE_CFLAGS)
+$(B)/tests/bench/nullfs: $(B)/tests/bench/nullfs.o
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ -o $@ $(FUSE_LIBS) -lpthread
+$(B)/tests/bench/mount_bench: $(B)/tests/bench/mount_bench.o $(BENCH_COMMON)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ -o $@ -lpthread
+$(B)/tests/bench/engine_bench: $(B)/tests/bench/engine_bench.o $(BENCH_COMMON) $(call libs_for,art)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ -o $@ $(LIBS)
+
+bench: bench-engine bench-mount ## all benchmarks (they refuse tmpfs)
+
+bench-engine: $(B)/tests/bench/engine_bench ## the dictionary in-process; N=1000000
+	@$(B)/tests/bench/engine_bench
+
+bench-mount: all $(B)/tests/bench/nullfs $(B)/tests/bench/mount_bench ## the mount beside ext4 and a null filesystem
+	@ARTFS=$(abspath $(B))/artfs BUILD=$(abspath $(B)) tests/bench/mount.sh
+
+# ---- house ---------------------------------------------------------------------------------------------
+
+lint: ## formatting, the include table, every header alone
+	@tests/lint.sh
+
+format: ## apply .clang-format
+	@clang-format -i $$(git ls-files '*.c' '*.h')
+
+install: all ## DESTDIR= prefix=/usr/local
+	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(sbindir) $(DESTDIR)$(mandir)/man1 $(DESTDIR)$(mandir)/man8
+	install -m 755 $(B)/artfs $(DESTDIR)$(bindir)/artfs
+	for n in mkfs fsck mount; do ln -sf $(bindir)/artfs $(DESTDIR)$(sbindir)/$$n.artfs; done
+	install -m 644 contrib/man/*.1 $(DESTDIR)$(mandir)/man1/
+	install -m 644 contrib/man/*.8 $(DESTDIR)$(mandir)/man8/
+
+clean: ## remove build/
+	rm -rf build
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
