@@ -4,12 +4,12 @@
  * Lock table (rank: take lower first)
  *
  *   rank  lock                   guards                                         held across I/O
- *   1     art.commit_lock        one transaction at a time; struct txn; freeze  yes (loading
- * frames, log space) 2     art.tree_lock          root, keys, every frame's content readers: yes;
- * writers: no 3     art.checkpoint_lock    one checkpoint at a time                       yes
- * (taken first, before rank 1) 4     art.wake_lock          what the checkpointer waits for no
+ *   1     art.checkpoint_lock    one checkpoint at a time                       yes
+ *   2     art.commit_lock        one transaction at a time; struct txn; freeze  yes (loading frames, log space)
+ *   3     art.tree_lock          root, keys, every frame's content              yes
+ *   4     art.wake_lock          what the checkpointer waits for                no
  *
- * A transaction holds ranks 1 and 2 (alone) from its guards to its last change. Frames are handed
+ * A transaction holds ranks 2 and 3 (alone) from its guards to its last change. Frames are handed
  * about pinned, and whoever changes one has called store_frame_write() on it first: that is where
  * latches per frame take the place of tree_lock.
  */
