@@ -32,9 +32,9 @@ struct blob {
 	uint64_t id;       /* 0: this entry is free */
 	uint64_t slot;     /* the last image written, or SLOT_NONE */
 	uint64_t old_slot; /* frozen list: what the durable manifest names, free after the commit */
-	struct cached *frame; /* in the cache, or NULL */
-	uint32_t value;       /* frames: count; data: bytes */
-	uint32_t frozen_count;
+	struct cached *frame;                 /* in the cache, or NULL */
+	uint32_t value;                       /* frames: count; data: bytes */
+	uint32_t frozen_count, durable_count; /* the value in those states */
 	uint16_t nslots;
 	uint8_t kind;
 	bool attached; /* frames: always */

@@ -25,11 +25,6 @@ enum {
 	PLACES_AT_ONCE = 64, /* so that a snapshot of many blobs never holds the lock for long */
 };
 
-static bool is_data(const struct blob *e)
-{
-	return e->kind == STORE_DATA;
-}
-
 /* ---- room in the log -------------------------------------------------------------------- */
 
 static uint64_t entries_room(const struct store *s, uint64_t entries, uint64_t slack)
@@ -52,8 +47,8 @@ static uint64_t log_need(const struct store *s, uint64_t n)
 	return s->m.log_bytes + frozen + entries_room(s, n, slack);
 }
 
-/* Makes what the log says in the page cache true on disk, before anything is built on it: the name
- * of the snapshot, and the end of its tail (S3). Grow lock held. */
+/* Before the first append: the name of the snapshot is made durable, and the tail is cut (S3). Grow
+ * lock held. */
 static int log_clean(struct store *s)
 {
 	int rc;
@@ -180,21 +175,29 @@ static int write_images(struct store *s)
 	return n ? write_some(s, images, n) : 0;
 }
 
-/* What the batch says about a blob: false if nothing. */
-static bool entry_of(const struct store *s, const struct blob *e, struct manifest_entry *out)
+static struct manifest_entry entry_of(
+        const struct store *s, const struct blob *e, enum entry_op op, uint32_t value)
 {
-	if (e->frozen_dead && !e->durable)
-		return false;
-	*out = (struct manifest_entry){
-	        .op = e->frozen_dead ? ENTRY_DELETE : ENTRY_SET,
+	struct manifest_entry out = {
+	        .op = op,
 	        .kind = e->kind,
 	        .id = e->id,
 	        .slot = e->slot,
 	        .nslots = e->nslots,
-	        .value = e->frozen_count,
+	        .value = value,
 	};
-	if (!e->frozen_dead && !is_data(e))
-		memcpy(out->sum, e->sum, s->blobs.sums * sizeof(e->sum[0]));
+
+	if (op == ENTRY_SET && e->kind != STORE_DATA)
+		memcpy(out.sum, e->sum, s->blobs.sums * sizeof(e->sum[0]));
+	return out;
+}
+
+/* What the batch says about a frozen blob: false if nothing. */
+static bool frozen_entry(const struct store *s, const struct blob *e, struct manifest_entry *out)
+{
+	if (e->frozen_dead && !e->durable)
+		return false;
+	*out = entry_of(s, e, e->frozen_dead ? ENTRY_DELETE : ENTRY_SET, e->frozen_count);
 	return true;
 }
 
@@ -207,14 +210,14 @@ static int write_batch(struct store *s, uint64_t *batch_bytes)
 	int rc;
 
 	TAILQ_FOREACH(e, &s->blobs.frozen, freeze)
-	if (entry_of(s, e, &entry)) {
+	if (frozen_entry(s, e, &entry)) {
 		entries++;
 		bytes += manifest_entry_bytes(entry.op, entry.kind, slot_bytes);
 	}
 	manifest_batch_begin(&s->stream, s->log_file, s->m.log_bytes, &s->m, s->frozen_point.commit,
 	        entries, bytes);
 	TAILQ_FOREACH(e, &s->blobs.frozen, freeze)
-	if (entry_of(s, e, &entry))
+	if (frozen_entry(s, e, &entry))
 		manifest_put_entry(&s->stream, &entry, slot_bytes);
 	rc = store_latch(s, manifest_batch_end(&s->stream, &s->frozen_point));
 	if (rc)
@@ -244,6 +247,7 @@ static void settle(struct store *s, uint64_t batch_bytes)
 			space_release(&s->space, e->old_slot, e->nslots);
 		e->old_slot = SLOT_NONE;
 		e->durable = true;
+		e->durable_count = e->frozen_count;
 	}
 	s->m.point = s->frozen_point;
 	s->m.log_bytes += batch_bytes;
@@ -268,7 +272,8 @@ static uint64_t put_durable(struct store *s)
 		places = blobs_places(&s->blobs);
 		for (size_t i = at; i < at + PLACES_AT_ONCE && i < places; i++) {
 			const struct blob *e = blobs_place(&s->blobs, i);
-			n += e && e->durable && entry_of(s, e, &entries[n]);
+			if (e && e->durable)
+				entries[n++] = entry_of(s, e, ENTRY_SET, e->durable_count);
 		}
 		pthread_mutex_unlock(&s->lock);
 		if (at >= places)
@@ -321,6 +326,32 @@ static bool log_is_long(const struct store *s)
 	return s->m.log_bytes > (limit < LOG_BYTES_MIN ? LOG_BYTES_MIN : limit);
 }
 
+static int write_last_again(struct store *s)
+{
+	int rc = 0;
+
+	for (uint64_t at = s->m.log_last; !rc && at < s->m.log_bytes; at += MANIFEST_BLOCK_BYTES) {
+		rc = io_read(s->io, s->log_file, s->stream.buf, MANIFEST_BLOCK_BYTES, at);
+		if (!rc)
+			rc = io_write(s->io, s->log_file, s->stream.buf, MANIFEST_BLOCK_BYTES, at);
+	}
+	return store_latch(s, rc) ? rc : store_sync_file(s, s->log_file);
+}
+
+/* W4: the last thing that a predecessor wrote may be what its last flush failed on. Then it can be
+ * read, and yet is not on disk, nor would a flush bring it there. So it is written again, with the
+ * same bytes, before anything is put behind it: the last batch, or, where there is none, the
+ * snapshot. */
+static int trust_what_was_found(struct store *s)
+{
+	int rc = 0;
+
+	if (!s->trusted)
+		rc = s->m.log_bytes ? write_last_again(s) : snapshot(s);
+	s->trusted = !rc;
+	return rc;
+}
+
 int store_commit(struct store *s)
 {
 	uint64_t batch_bytes;
@@ -335,6 +366,8 @@ int store_commit(struct store *s)
 	pthread_mutex_lock(&s->grow_lock);
 	rc = store_latch(s, log_extend(s, s->m.log_bytes + entries_room(s, s->blobs.nfrozen, 0)));
 	pthread_mutex_unlock(&s->grow_lock);
+	if (!rc)
+		rc = trust_what_was_found(s);
 	if (!rc)
 		rc = write_images(s);
 	if (!rc)

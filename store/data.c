@@ -102,6 +102,10 @@ int store_data_write(struct store *s, const void *buf, uint32_t bytes, struct st
 		pthread_mutex_unlock(&s->lock);
 		return rc;
 	}
+	if (s->space.floor && !s->replay_ids) {
+		s->next_data_id += REPLAY_IDS;
+		s->replay_ids = true;
+	}
 	d.id = s->next_data_id++;
 	e = blobs_add(&s->blobs, STORE_DATA, d.id);
 	e->slot = d.slot;

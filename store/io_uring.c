@@ -19,7 +19,13 @@
 
 #include "store/io_posix.h"
 
-enum { RINGS = 4, REGISTER_BYTES_MAX = 1 << 30 };
+enum {
+	RINGS = 4,
+	/* Registering pins every page at once. For 256 MiB that took 0.1 to 0.2 s at open and made
+	 * all of it resident, and commits of 125 MiB became faster by less than their spread (0.10
+	 * to 0.12 s). */
+	REGISTER_BYTES_MAX = 64 * 1024 * 1024,
+};
 
 struct ring {
 	pthread_mutex_t lock; /* held across I/O; guards all below */

@@ -210,6 +210,7 @@ int manifest_decode_log(const void *log, size_t bytes, struct manifest *m, manif
 		if (rc)
 			return rc;
 		m->point = point_get(&end.point);
+		m->log_last = at;
 		at += manifest_round(n);
 	}
 	m->log_bytes = at;

@@ -30,6 +30,7 @@ struct manifest {
 	uint64_t log_salt;
 	uint64_t bin_bytes; /* size of the snapshot */
 	uint64_t log_bytes; /* the valid part of the log */
+	uint64_t log_last;  /* where its last batch begins */
 	bool log_dirty;     /* something lies behind it */
 	struct manifest_point point;
 };

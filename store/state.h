@@ -19,6 +19,10 @@
 
 enum { BOUNCE_KEPT = 4 };
 
+/* Ids that no log between two commits can use up: what is written during a replay begins behind
+ * them. */
+#define REPLAY_IDS (UINT64_C(1) << 32)
+
 struct store {
 	struct io *io;                         /* immutable */
 	struct store_options opt;              /* immutable */
@@ -31,11 +35,13 @@ struct store {
 	struct space space;
 	struct cache cache;
 	uint64_t next_frame_id, next_data_id;
+	bool replay_ids;   /* next_data_id is already beyond what the log can name */
 	size_t unattached; /* data blobs written or claimed, and not yet attached */
 	struct manifest m; /* uuid, sizes: immutable; the rest changes when a commit is durable */
 	bool freezing;     /* between store_freeze() and the end of store_commit() */
 	struct manifest_point frozen_point;
 	uint64_t log_room;         /* the log is allocated up to here; changes under both locks */
+	bool trusted;              /* what open found is durable; the committer's */
 	bool log_ready;            /* its tail is known to be clean; guarded by grow_lock */
 	void *bounce[BOUNCE_KEPT]; /* idle aligned buffers of STORE_DATA_MAX bytes */
 	unsigned nbounce;

@@ -223,7 +223,7 @@ static int load_entry(void *arg, const struct manifest_entry *m)
 	}
 	e->slot = m->slot;
 	e->nslots = (uint16_t)m->nslots;
-	e->value = e->frozen_count = m->value;
+	e->value = e->durable_count = m->value;
 	e->attached = e->durable = true;
 	if (!data)
 		memcpy(e->sum, m->sum, s->blobs.sums * sizeof(e->sum[0]));

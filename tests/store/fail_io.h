@@ -16,6 +16,11 @@ struct fail_io {
 	int err;
 	bool sticky;
 	long changes; /* calls that would change something on disk */
+	/* Writes and flushes in their order, as w and s with the first letter of the file; without
+	 * its repetitions. */
+	char trace[256];
+	struct io_file *files[32];
+	char letters[32];
 };
 
 static inline struct fail_io *fail_io_of(struct io *io)
@@ -37,12 +42,37 @@ static inline int fail_now(struct fail_io *f, enum fail_what what)
 static inline int fail_open(struct io *io, const char *name, unsigned flags, struct io_file **out)
 {
 	struct io *u = fail_io_of(io)->under;
+	int rc = u->ops->open(u, name, flags, out);
+
 	fail_io_of(io)->changes += flags & IO_CREATE ? 1 : 0;
-	return u->ops->open(u, name, flags, out);
+	for (int i = 0; !rc && i < 32; i++)
+		if (!fail_io_of(io)->files[i]) {
+			fail_io_of(io)->files[i] = *out;
+			fail_io_of(io)->letters[i] = *name;
+			break;
+		}
+	return rc;
 }
+
+static inline void fail_trace(struct fail_io *f, const struct io_req *req)
+{
+	char what[3] = {req->op == IO_WRITE ? 'w' : 's', '?', 0};
+	size_t n = strlen(f->trace);
+
+	for (int i = 0; i < 32; i++)
+		if (f->files[i] == req->file)
+			what[1] = f->letters[i];
+	if (req->op != IO_READ && n + 3 < sizeof(f->trace) &&
+	        (n < 2 || strcmp(f->trace + n - 2, what)))
+		strcat(f->trace, what);
+}
+
 static inline void fail_close(struct io *io, struct io_file *file)
 {
 	struct io *u = fail_io_of(io)->under;
+	for (int i = 0; i < 32; i++)
+		if (fail_io_of(io)->files[i] == file)
+			fail_io_of(io)->files[i] = NULL;
 	u->ops->close(u, file);
 }
 static inline int fail_size(struct io *io, struct io_file *file, uint64_t *bytes)
@@ -56,8 +86,10 @@ static inline int fail_submit(struct io *io, struct io_req *reqs, unsigned n)
 	        [IO_READ] = FAIL_READ, [IO_WRITE] = FAIL_WRITE, [IO_SYNC] = FAIL_SYNC};
 	struct io *u = fail_io_of(io)->under;
 	int rc = 0;
-	for (unsigned i = 0; i < n && !rc; i++)
+	for (unsigned i = 0; i < n && !rc; i++) {
 		rc = fail_now(fail_io_of(io), what[reqs[i].op]);
+		fail_trace(fail_io_of(io), &reqs[i]);
+	}
 	for (unsigned i = 0; rc && i < n; i++)
 		reqs[i].result = rc;
 	return rc ? rc : u->ops->submit(u, reqs, n);

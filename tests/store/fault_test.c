@@ -96,6 +96,51 @@ static void a_failed_write_or_flush_is_final_and_leaves_a_whole_commit(void **st
 	}
 }
 
+/* S1, W1: what a batch names is flushed before the batch is written, also if it is only data. */
+static void a_commit_flushes_blobs_before_the_manifest_names_them(void **state)
+{
+	struct faulty f;
+	struct store_data d;
+
+	(void)state;
+	faulty_store(&f, 0);
+	add_frame(f.t.s, 1);
+	ok(commit(f.t.s));
+	assert_string_equal(strstr(f.fio.trace, "wb"), "wbsbwmsm");
+	f.fio.trace[0] = 0;
+	ok(store_data_write(f.t.s, "x", 1, &d));
+	store_data_attach(f.t.s, d.id);
+	ok(commit(f.t.s));
+	assert_string_equal(f.fio.trace, "wbsbwmsm");
+	fixture_close(&f.t);
+	fixture_fini(&f.t);
+}
+
+/* S1: more frames than one batch of writes, so that later ones could take the slots of earlier
+ * ones. */
+static void a_commit_that_fails_late_has_rewritten_nothing(void **state)
+{
+	struct faulty f;
+	uint64_t id[150];
+
+	(void)state;
+	faulty_store(&f, 0);
+	f.t.opt.cache_bytes = 200 * SLOT;
+	faulty_heal(&f);
+	for (int i = 0; i < 150; i++)
+		id[i] = add_frame(f.t.s, i);
+	ok(commit(f.t.s));
+	for (int i = 0; i < 150; i++)
+		fill_frame(f.t.s, id[i], i + 1);
+	f.fio.countdown[FAIL_SYNC] = 1;
+	assert_int_equal(commit(f.t.s), -EIO);
+	faulty_heal(&f);
+	for (int i = 0; i < 150; i++)
+		expect_frame(f.t.s, id[i], i);
+	fixture_close(&f.t);
+	fixture_fini(&f.t);
+}
+
 static void a_failed_read_is_reported_and_may_be_tried_again(void **state)
 {
 	struct faulty f;
@@ -338,6 +383,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(a_failed_write_or_flush_is_final_and_leaves_a_whole_commit),
+	        cmocka_unit_test(a_commit_flushes_blobs_before_the_manifest_names_them),
+	        cmocka_unit_test(a_commit_that_fails_late_has_rewritten_nothing),
 	        cmocka_unit_test(a_failed_read_is_reported_and_may_be_tried_again),
 	        cmocka_unit_test(a_failed_data_write_or_flush_is_final),
 	        cmocka_unit_test(failing_by_order_of_the_room_above_is_final_too),

@@ -258,6 +258,7 @@ static void counts_change_without_touching_the_blob(void **state)
 	store_blob_count_add(t.s, a, 100);
 	ok(commit(t.s));
 	fixture_reopen(&t);
+	ok(commit(t.s)); /* the first after an open writes more */
 	store_stat(t.s, &before);
 	store_blob_count_add(t.s, a, -40);
 	ok(commit(t.s));
