@@ -303,15 +303,22 @@ static int fill_locked(struct art_cursor *c)
 
 static int fill(struct art_cursor *c)
 {
-	c->items = c->taken = 0;
-	c->bytes.bytes = 0;
-	c->end = false;
-	pthread_rwlock_rdlock(&c->a->tree_lock);
-	int err = fill_locked(c);
-	clear_levels(c);
-	pthread_rwlock_unlock(&c->a->tree_lock);
-	if (err)
-		return err;
+	unsigned tries = 0;
+	int err;
+
+	do {
+		c->items = c->taken = 0;
+		c->bytes.bytes = 0;
+		c->end = false;
+		pthread_rwlock_rdlock(&c->a->tree_lock);
+		err = fill_locked(c);
+		clear_levels(c);
+		pthread_rwlock_unlock(&c->a->tree_lock);
+	} while (tree_retry(c->a, err, &tries));
+	if (err) {
+		c->items = 0;
+		return err == -EAGAIN ? -ENOMEM : err;
+	}
 	if (c->items == 0)
 		c->end = true;
 	c->batch = 4 * c->batch < BATCH_MAX - 1 ? 4 * c->batch : BATCH_MAX - 1;

@@ -60,7 +60,12 @@ int tree_find(struct art *a, struct art_bytes key, struct frame **frame, struct 
 	return 0;
 }
 
-int art_get(
+bool tree_retry(struct art *a, int err, unsigned *tries)
+{
+	return err == -EAGAIN && (*tries)++ < 8 && checkpoint_run(a) == 0;
+}
+
+static int get_once(
         struct art *a, struct art_bytes key, size_t offset, void *buf, size_t cap, size_t *bytes)
 {
 	struct frame *f;
@@ -76,6 +81,18 @@ int art_get(
 	}
 	pthread_rwlock_unlock(&a->tree_lock);
 	return err;
+}
+
+int art_get(
+        struct art *a, struct art_bytes key, size_t offset, void *buf, size_t cap, size_t *bytes)
+{
+	unsigned tries = 0;
+	int err;
+
+	do
+		err = get_once(a, key, offset, buf, cap, bytes);
+	while (tree_retry(a, err, &tries));
+	return err == -EAGAIN ? -ENOMEM : err;
 }
 
 /* The longest key on the way that a walk has gone so far. */
@@ -130,7 +147,7 @@ static int walk_longest(struct art *a, struct art_bytes key, struct longest *bes
 	return best->frame ? 0 : -ENOENT;
 }
 
-int art_longest_prefix(
+static int longest_once(
         struct art *a, struct art_bytes key, size_t *matched, void *buf, size_t cap, size_t *bytes)
 {
 	struct longest best = {0};
@@ -150,4 +167,16 @@ int art_longest_prefix(
 		store_frame_put(a->store, best.frame);
 	pthread_rwlock_unlock(&a->tree_lock);
 	return err;
+}
+
+int art_longest_prefix(
+        struct art *a, struct art_bytes key, size_t *matched, void *buf, size_t cap, size_t *bytes)
+{
+	unsigned tries = 0;
+	int err;
+
+	do
+		err = longest_once(a, key, matched, buf, cap, bytes);
+	while (tree_retry(a, err, &tries));
+	return err == -EAGAIN ? -ENOMEM : err;
 }

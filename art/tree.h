@@ -5,9 +5,9 @@
  *
  *   rank  lock                   guards                                         held across I/O
  *   1     art.checkpoint_lock    one checkpoint at a time                       yes
- *   2     art.commit_lock        one transaction at a time; struct txn; freeze  yes (loading frames, log space)
- *   3     art.tree_lock          root, keys, every frame's content              yes
- *   4     art.wake_lock          what the checkpointer waits for                no
+ *   2     art.commit_lock        one transaction at a time; struct txn; freeze  yes (loading
+ * frames, log space) 3     art.tree_lock          root, keys, every frame's content yes 4
+ * art.wake_lock          what the checkpointer waits for                no
  *
  * A transaction holds ranks 2 and 3 (alone) from its guards to its last change. Frames are handed
  * about pinned, and whoever changes one has called store_frame_write() on it first: that is where
@@ -220,6 +220,9 @@ int arena_validate(const void *m, uint32_t slot_bytes, uint64_t id);
 int tree_walk(struct art *a, struct walk *w, struct art_bytes key, enum stop *stop);
 /* The frame behind a link, pinned. -EUCLEAN if it is not what the link says. */
 int tree_follow(struct art *a, const struct link *l, struct frame **out);
+/* After a read that failed: true if it was for want of clean frames, and there are some now. The caller
+ * holds no lock and no pin. */
+bool tree_retry(struct art *a, int err, unsigned *tries);
 /* The leaf of a key, in a frame that the caller unpins; -ENOENT. Needs tree_lock. */
 int tree_find(struct art *a, struct art_bytes key, struct frame **frame, struct leaf **leaf);
 

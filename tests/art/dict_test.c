@@ -353,6 +353,55 @@ static void a_dictionary_larger_than_its_cache_works(void **state)
 	dict_free(&d);
 }
 
+struct reader {
+	struct dict *d;
+	unsigned keys;
+	_Atomic bool stop;
+	int err;
+};
+
+static void *read_all_the_time(void *arg)
+{
+	struct reader *r = arg;
+	char key[64];
+
+	for (unsigned i = 0; !r->stop && !r->err; i++) {
+		snprintf(key, sizeof(key), "%08u", i * 7919 % r->keys * 2654435761u);
+		r->err = art_get(r->d->a, text(key), 0, NULL, 0, NULL);
+	}
+	return NULL;
+}
+
+static void readers_never_see_that_the_cache_is_full_of_dirty_frames(void **state)
+{
+	enum { KEYS = 4000 };
+	struct dict d;
+	struct reader r = {&d, KEYS, false, 0};
+	pthread_t t;
+	char key[64], value[512];
+
+	(void)state;
+	dict_new(&d, STORE_SLOT_MIN);
+	d.opt.cache_bytes = 64 * STORE_SLOT_MIN;
+	d.opt.background = true;
+	dict_reopen(&d);
+	memset(value, 'v', sizeof(value));
+	value[200] = 0;
+	for (unsigned i = 0; i < KEYS; i++) {
+		snprintf(key, sizeof(key), "%08u", i * 2654435761u);
+		assert_int_equal(put(&d, key, value), 0);
+	}
+	assert_int_equal(pthread_create(&t, NULL, read_all_the_time, &r), 0);
+	for (unsigned i = 0; i < 10 * KEYS && !r.err; i++) {
+		snprintf(key, sizeof(key), "%08u", i * 31 % KEYS * 2654435761u);
+		assert_int_equal(put(&d, key, value), 0);
+	}
+	r.stop = true;
+	pthread_join(t, NULL);
+	assert_int_equal(r.err, 0);
+	dict_free(&d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -367,6 +416,7 @@ int main(void)
 	        cmocka_unit_test(deleting_nine_in_ten_merges_frames),
 	        cmocka_unit_test(threads_read_their_own_writes_beside_checkpoints),
 	        cmocka_unit_test(a_dictionary_larger_than_its_cache_works),
+	        cmocka_unit_test(readers_never_see_that_the_cache_is_full_of_dirty_frames),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
