@@ -302,17 +302,18 @@ void frame_compact(struct frame_scratch *s, void *m)
 /* ---- decoding ----------------------------------------------------------------------------------
  */
 
+struct todo {
+	art_ref ref;
+	bool term;
+};
+
 struct check {
 	const uint8_t *m;
 	uint32_t used;
 	uint32_t live;
-	uint8_t seen[STORE_SLOT_MAX / REF_BYTES /
-	             8]; /* a bit for each unit that something lies on */
-	unsigned n;
-	struct {
-		art_ref ref;
-		bool term;
-	} todo[STORE_SLOT_MAX / REF_BYTES];
+	uint8_t *seen; /* a bit for each unit that something lies on */
+	struct todo *todo;
+	unsigned n, max;
 };
 
 /* [at, at+bytes) lies within the used part, and nothing else does there. */
@@ -333,7 +334,7 @@ static bool claim(struct check *c, uint32_t at, uint32_t bytes)
  */
 static bool push(struct check *c, art_ref ref, bool term)
 {
-	if (ref == 0 || c->n == sizeof(c->todo) / sizeof(c->todo[0]))
+	if (ref == 0 || c->n == c->max)
 		return false;
 	c->todo[c->n].ref = ref;
 	c->todo[c->n++].term = term;
@@ -452,17 +453,31 @@ static bool frame_ok(struct check *c, uint32_t slot_bytes, uint64_t id)
 		if (!thing_ok(c, c->todo[c->n].ref, c->todo[c->n].term))
 			return false;
 	}
-	return c->live + le32_get(h->dead) == c->used;
+	return true;
+}
+
+int frame_measure(const void *m, uint32_t slot_bytes, uint64_t id, uint32_t *live)
+{
+	unsigned units = slot_bytes / REF_BYTES;
+	struct check c = {.m = m, .max = units};
+	int err = -ENOMEM;
+
+	c.seen = calloc(1, units / 8);
+	c.todo = malloc(units * sizeof(*c.todo));
+	if (c.seen && c.todo)
+		err = frame_ok(&c, slot_bytes, id) ? 0 : -EUCLEAN;
+	if (!err)
+		*live = c.live;
+	free(c.todo);
+	free(c.seen);
+	return err;
 }
 
 int frame_validate(const void *m, uint32_t slot_bytes, uint64_t id)
 {
-	struct check *c = calloc(1, sizeof(*c));
+	const struct frame_head *h = m;
+	uint32_t live;
+	int err = frame_measure(m, slot_bytes, id, &live);
 
-	if (!c)
-		return -ENOMEM;
-	c->m = m;
-	bool ok = frame_ok(c, slot_bytes, id);
-	free(c);
-	return ok ? 0 : -EUCLEAN;
+	return err ? err : live + le32_get(h->dead) == le32_get(h->used) ? 0 : -EUCLEAN;
 }

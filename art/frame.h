@@ -106,5 +106,7 @@ void frame_compact(struct frame_scratch *s, void *m);
 
 /* Decoder of bytes from disk: 0 or -EUCLEAN. */
 int frame_validate(const void *m, uint32_t slot_bytes, uint64_t id);
+/* The same but for the count of dead bytes: counts the live ones instead. */
+int frame_measure(const void *m, uint32_t slot_bytes, uint64_t id, uint32_t *live);
 
 #endif

@@ -111,15 +111,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	h->magic = le32_of(ART_ARENA_MAGIC);
 	arena_validate(m, SLOT, ID);
 	h->magic = le32_of(ART_FRAME_MAGIC);
-	/* The decoder reports only yes or no, so try the few sums that a mutation of one thing can
-	 * need. */
-	uint32_t used = le32_get(h->used);
-	for (uint32_t dead = 0; dead <= 1024 && dead <= used; dead += REF_BYTES) {
-		h->dead = le32_of(dead);
-		if (frame_validate(m, SLOT, ID) == 0) {
-			use_tree(m, data, size);
-			break;
-		}
+	uint32_t live;
+	if (frame_measure(m, SLOT, ID, &live) == 0 && live <= le32_get(h->used)) {
+		h->dead = le32_of(le32_get(h->used) - live);
+		if (frame_validate(m, SLOT, ID) != 0)
+			abort();
+		use_tree(m, data, size);
 	}
 	free(m);
 	return 0;
