@@ -62,24 +62,50 @@ static bool better_run(const struct family *f, uint32_t half, uint32_t limit, bo
 	return found;
 }
 
+/* The links of the node, in the frame above, that leads to the last frame of a walk. */
+struct links {
+	void *up;
+	art_ref node;
+	unsigned next;
+};
+
+static struct links links_above(struct txn *t, const struct walk *w)
+{
+	void *up = t->crumb[w->crumb - 1].frame->data;
+
+	return (struct links){up, ref_at(up, t->crumb[w->crumb].up_loc), 0};
+}
+
+/* The next one, and where it is referred to; NULL at the end. */
+static struct link *next_link(struct links *it, uint32_t *loc)
+{
+	uint8_t byte;
+
+	while ((*loc = node_next(it->up, it->node, it->next, &byte)) != 0) {
+		struct link *l = frame_at(it->up, ref_at(it->up, *loc));
+		it->next = byte + 1u;
+		if (l->type == LINK)
+			return l;
+	}
+	return NULL;
+}
+
 /* The entries of the last frame, in the order of their links in the frame above. */
 static void family_of_entries(struct txn *t, const struct walk *w, struct family *f)
 {
-	struct art *a = t->a;
-	void *up = t->crumb[w->crumb - 1].frame->data;
-	art_ref node = ref_at(up, t->crumb[w->crumb].up_loc);
+	struct links it = links_above(t, w);
+	void *m = w->frame->data;
+	struct link *l;
 	uint32_t loc;
-	uint8_t byte;
 
 	f->n = f->total = 0;
-	for (unsigned next = 0; (loc = node_next(up, node, next, &byte)) != 0; next = byte + 1u) {
-		struct link *l = frame_at(up, ref_at(up, loc));
-		if (l->type != LINK || link_id(l) != w->frame->id)
+	while ((l = next_link(&it, &loc)) != NULL) {
+		if (link_id(l) != w->frame->id)
 			continue;
-		art_ref ref = ref_at(w->frame->data, entry_loc(w->frame->data, l->entry));
-		f->sibling[f->n++] =
-		        (struct sibling){a->scratch.weight[ref], ref_at(up, loc), l->entry, ref};
-		f->total += a->scratch.weight[ref];
+		art_ref ref = ref_at(m, entry_loc(m, l->entry));
+		uint32_t bytes = t->a->scratch.weight[ref];
+		f->sibling[f->n++] = (struct sibling){bytes, ref_at(it.up, loc), l->entry, ref};
+		f->total += bytes;
 	}
 }
 
@@ -195,34 +221,30 @@ static bool make_room(struct art *a, void *m, void *into)
 
 static void merge_up(struct txn *t, const struct walk *w)
 {
-	struct art *a = t->a;
-	void *m = w->frame->data, *up = t->crumb[w->crumb - 1].frame->data;
-	art_ref node = ref_at(up, t->crumb[w->crumb].up_loc);
+	struct links it = links_above(t, w);
+	void *m = w->frame->data;
+	struct link *l;
 	uint32_t loc;
-	uint8_t byte;
 
-	for (unsigned next = 0; (loc = node_next(up, node, next, &byte)) != 0; next = byte + 1u) {
-		art_ref at = ref_at(up, loc);
-		struct link *l = frame_at(up, at);
-		if (l->type != LINK || link_id(l) != w->frame->id)
+	while ((l = next_link(&it, &loc)) != NULL) {
+		if (link_id(l) != w->frame->id)
 			continue;
-		art_ref ref = ref_at(m, entry_loc(m, l->entry));
-		ref_set(up, loc, subtree_copy(&a->scratch, up, m, ref));
-		frame_free(up, at);
+		art_ref link = ref_at(it.up, loc), ref = ref_at(m, entry_loc(m, l->entry));
+		ref_set(it.up, loc, subtree_copy(&t->a->scratch, it.up, m, ref));
+		frame_free(it.up, link);
 	}
 }
 
 static void merge_sibling(struct txn *t, const struct walk *w, struct frame *g)
 {
+	struct links it = links_above(t, w);
 	struct art *a = t->a;
-	void *m = w->frame->data, *up = t->crumb[w->crumb - 1].frame->data;
-	art_ref node = ref_at(up, t->crumb[w->crumb].up_loc);
+	void *m = w->frame->data;
+	struct link *l;
 	uint32_t loc;
-	uint8_t byte;
 
-	for (unsigned next = 0; (loc = node_next(up, node, next, &byte)) != 0; next = byte + 1u) {
-		struct link *l = frame_at(up, ref_at(up, loc));
-		if (l->type != LINK || link_id(l) != w->frame->id)
+	while ((l = next_link(&it, &loc)) != NULL) {
+		if (link_id(l) != w->frame->id)
 			continue;
 		art_ref ref = ref_at(m, entry_loc(m, l->entry));
 		art_ref copy = subtree_copy(&a->scratch, g->data, m, ref);
@@ -233,16 +255,14 @@ static void merge_sibling(struct txn *t, const struct walk *w, struct frame *g)
 /* A frame in memory whose subtrees hang at the same node, and that takes what is in this one. */
 static struct frame *find_sibling(struct txn *t, const struct walk *w)
 {
-	void *up = t->crumb[w->crumb - 1].frame->data;
-	art_ref node = ref_at(up, t->crumb[w->crumb].up_loc);
+	struct links it = links_above(t, w);
+	struct link *l;
 	uint32_t loc;
-	uint8_t byte;
 
-	for (unsigned next = 0; (loc = node_next(up, node, next, &byte)) != 0; next = byte + 1u) {
-		struct link *l = frame_at(up, ref_at(up, loc));
-		if (l->type != LINK || link_id(l) == w->frame->id)
-			continue;
-		struct frame *g = store_frame_peek(t->a->store, link_id(l));
+	while ((l = next_link(&it, &loc)) != NULL) {
+		struct frame *g = link_id(l) == w->frame->id
+		                          ? NULL
+		                          : store_frame_peek(t->a->store, link_id(l));
 		if (!g)
 			continue;
 		bool good = fits(t->a, w->frame->data, g->data);
