@@ -78,8 +78,7 @@ int art_open(struct io *io, const struct art_options *opt, struct art **out, str
  * checkpoint returned; the dictionary is closed in any case. No other call may be under way. */
 int art_close(struct art *a);
 
-/* ---- transactions -----------------------------------------------------------------------------
- */
+/* ---- transactions ---------------------------------------------------------------------------- */
 
 enum art_op_type {
 	ART_PUT,    /* key = value */
@@ -121,8 +120,7 @@ int art_sync(struct art *a, uint64_t lsn); /* group commit: returns when durable
 void art_nudge(struct art *a);             /* a checkpoint would be welcome soon; returns at once */
 int art_checkpoint(struct art *a);         /* durable image of now; returns when it is there */
 
-/* ---- reading ----------------------------------------------------------------------------------
- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* Copies bytes [offset, offset+cap) of the value, as many as there are, to buf (NULL with cap 0).
  * `bytes` receives the length of the whole value (may be NULL). -ENOENT. */
@@ -157,8 +155,7 @@ int art_cursor_seek(struct art_cursor *c, struct art_bytes name);
 int art_cursor_next(struct art_cursor *c, struct art_entry *out);
 void art_cursor_close(struct art_cursor *c);
 
-/* ---- looking ----------------------------------------------------------------------------------
- */
+/* ---- looking --------------------------------------------------------------------------------- */
 
 size_t art_inline_bytes_max(const struct art *a); /* key suffix and value that fit into a leaf */
 const uint8_t *art_uuid(const struct art *a);

@@ -76,8 +76,7 @@ int art_checkpoint(struct art *a)
 	return a->opt.read_only ? 0 : checkpoint_run(a);
 }
 
-/* ---- the thread --------------------------------------------------------------------------------
- */
+/* ---- the thread ------------------------------------------------------------------------------ */
 
 /* Waits about a second, or until somebody wakes it. False: time to end. */
 static bool wait_a_while(struct art *a)

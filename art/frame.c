@@ -144,8 +144,7 @@ void entry_remove(void *m, uint8_t entry)
 	h->entries = le16_of((uint16_t)(le16_get(h->entries) - 1));
 }
 
-/* ---- whole subtrees ----------------------------------------------------------------------------
- */
+/* ---- whole subtrees -------------------------------------------------------------------------- */
 
 int frame_scratch_init(struct frame_scratch *s, uint32_t slot_bytes)
 {
@@ -299,8 +298,7 @@ void frame_compact(struct frame_scratch *s, void *m)
 	memset((char *)m + used, 0, before - used);
 }
 
-/* ---- decoding ----------------------------------------------------------------------------------
- */
+/* ---- decoding -------------------------------------------------------------------------------- */
 
 struct todo {
 	art_ref ref;

@@ -202,8 +202,7 @@ bool tree_split(struct txn *t, const struct walk *w)
 	return true;
 }
 
-/* ---- merge -------------------------------------------------------------------------------------
- */
+/* ---- merge ----------------------------------------------------------------------------------- */
 
 static bool fits(struct art *a, void *m, void *into)
 {

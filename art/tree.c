@@ -28,8 +28,7 @@ static uint32_t common_bytes(const uint8_t *x, size_t x_bytes, const uint8_t *y,
 	return (uint32_t)i;
 }
 
-/* ---- walks -------------------------------------------------------------------------------------
- */
+/* ---- walks ----------------------------------------------------------------------------------- */
 
 void walk_start(struct walk *w, struct art_bytes key, struct frame *root)
 {
@@ -218,8 +217,7 @@ static art_ref build_line(struct txn *t, void *m, const struct line *l)
 	return build_nodes(a, m, l->key, end, build_link(a, m, below.id, below.entry));
 }
 
-/* ---- insert ------------------------------------------------------------------------------------
- */
+/* ---- insert ---------------------------------------------------------------------------------- */
 
 static uint32_t leaf_room(uint32_t suffix, uint32_t payload)
 {
@@ -428,8 +426,7 @@ void tree_attach(struct txn *t, struct art_bytes key, uint64_t id, uint8_t entry
 	insert(t, key, &(struct line){.id = id, .entry = entry});
 }
 
-/* ---- cut ---------------------------------------------------------------------------------------
- */
+/* ---- cut ------------------------------------------------------------------------------------- */
 
 /* A node that is left with one thing becomes one with it, where there is room to do so at once. */
 static void collapse(const struct art *a, void *m, uint32_t node_loc)

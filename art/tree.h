@@ -55,8 +55,7 @@ struct art {
 	        checkpoints;
 };
 
-/* ---- walks: one descent along a key -------------------------------------------------------------
- */
+/* ---- walks: one descent along a key ---------------------------------------------------------- */
 
 enum stop {
 	STOP_EMPTY,    /* the tree has no key at all */
@@ -107,8 +106,7 @@ static inline const struct link *walk_link(const struct walk *w)
 	return frame_at(w->frame->data, ref_at(w->frame->data, w->loc));
 }
 
-/* ---- transactions -------------------------------------------------------------------------------
- */
+/* ---- transactions ---------------------------------------------------------------------------- */
 
 /* A value as a leaf takes it. */
 struct payload {

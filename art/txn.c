@@ -18,8 +18,7 @@
 
 #include "art/tree.h"
 
-/* ---- frames of a transaction -------------------------------------------------------------------
- */
+/* ---- frames of a transaction ----------------------------------------------------------------- */
 
 static int grow(void *array, unsigned *max, unsigned want, size_t one_bytes)
 {
@@ -138,8 +137,7 @@ enum stop txn_rewalk(struct txn *t, struct walk *w, struct art_bytes key)
 	return stop;
 }
 
-/* ---- one operation -----------------------------------------------------------------------------
- */
+/* ---- one operation --------------------------------------------------------------------------- */
 
 /* An operation on its way: as the caller gave it, or as a log record did. */
 struct step {
@@ -313,8 +311,7 @@ static void apply(struct txn *t, const struct step *s, unsigned n)
 	}
 }
 
-/* ---- the record --------------------------------------------------------------------------------
- */
+/* ---- the record ------------------------------------------------------------------------------ */
 
 /* The pieces of the record; 3 for each step. Returns its length. */
 static size_t gather(
@@ -421,8 +418,7 @@ int txn_replay(struct art *a, uint64_t lsn, const void *record, size_t bytes)
 	return err;
 }
 
-/* ---- art_commit() ------------------------------------------------------------------------------
- */
+/* ---- art_commit() ---------------------------------------------------------------------------- */
 
 static int check_op(const struct art_op *op)
 {

@@ -36,8 +36,7 @@ size_t value_bytes(struct leaf *l)
 	return le32_get(d.bytes);
 }
 
-/* ---- arenas ------------------------------------------------------------------------------------
- */
+/* ---- arenas ---------------------------------------------------------------------------------- */
 
 static struct arena_slot *arena_slot(void *m, uint32_t slot_bytes, uint32_t slot)
 {
@@ -166,8 +165,7 @@ static int arena_read(
 	return err;
 }
 
-/* ---- data blobs --------------------------------------------------------------------------------
- */
+/* ---- data blobs ------------------------------------------------------------------------------ */
 
 void data_ref_encode(struct data_ref *out, const struct store_data *d)
 {
@@ -193,8 +191,7 @@ int data_ref_decode(struct store_data *out, const void *bytes, size_t n)
 	return 0;
 }
 
-/* ---- values ------------------------------------------------------------------------------------
- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 int value_read(struct art *a, struct leaf *l, size_t offset, void *buf, size_t cap)
 {

@@ -31,8 +31,7 @@ enum {
 
 static const double for_ever = 1e9; /* seconds */
 
-/* ---- replies ----------------------------------------------------------------------------------
- */
+/* ---- replies --------------------------------------------------------------------------------- */
 
 static struct fs *fs_of(fuse_req_t req)
 {
@@ -120,8 +119,7 @@ void mnt_ops_thread_fini(void)
 	scratch.bytes = 0;
 }
 
-/* ---- the session ------------------------------------------------------------------------------
- */
+/* ---- the session ----------------------------------------------------------------------------- */
 
 static void do_init(void *userdata, struct fuse_conn_info *conn)
 {
@@ -157,8 +155,7 @@ static void do_statfs(fuse_req_t req, fuse_ino_t ino)
 	fuse_reply_statfs(req, &v);
 }
 
-/* ---- names ------------------------------------------------------------------------------------
- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 static void do_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
@@ -247,8 +244,7 @@ static void do_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
 	reply_rc(req, fs_rename(fs_of(req), parent, name, newparent, newname, flags));
 }
 
-/* ---- inodes -----------------------------------------------------------------------------------
- */
+/* ---- inodes ---------------------------------------------------------------------------------- */
 
 static void do_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
@@ -354,8 +350,7 @@ static void do_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fus
 	mnt_syncer_run(ctx->syncer, ino == FS_ROOT ? checkpoint_job : fsync_job, req, ino);
 }
 
-/* ---- directories ------------------------------------------------------------------------------
- */
+/* ---- directories ----------------------------------------------------------------------------- */
 
 /* The kernel holds the file position's lock during READDIR, so one thread at a time uses a handle.
  */

@@ -38,8 +38,7 @@ struct session {
 	unsigned workers;
 };
 
-/* ---- workers ----------------------------------------------------------------------------------
- */
+/* ---- workers --------------------------------------------------------------------------------- */
 
 static void free_message(void *arg)
 {
@@ -81,8 +80,7 @@ static int start_workers(struct session *s, unsigned n)
 	return -err;
 }
 
-/* ---- unmounting -------------------------------------------------------------------------------
- */
+/* ---- unmounting ------------------------------------------------------------------------------ */
 
 static int run_fusermount(const char *mountpoint, const char *how)
 {
@@ -115,8 +113,7 @@ static void unmount(const char *mountpoint)
 		mnt_say("cannot unmount %s: do it with fusermount3 -u %s", mountpoint, mountpoint);
 }
 
-/* ---- start ------------------------------------------------------------------------------------
- */
+/* ---- start ----------------------------------------------------------------------------------- */
 
 static void log_libfuse(enum fuse_log_level level, const char *fmt, va_list ap)
 {
@@ -251,8 +248,7 @@ fail:
 	return rc;
 }
 
-/* ---- end --------------------------------------------------------------------------------------
- */
+/* ---- end ------------------------------------------------------------------------------------- */
 
 void mnt_session_wait(struct session *s)
 {
