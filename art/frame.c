@@ -111,7 +111,7 @@ uint32_t entry_loc(void *m, uint8_t entry)
 	struct frame_head *h = frame_head(m);
 
 	assert(entry < le16_get(h->entries_max));
-	return (uint32_t)le16_get(h->table) * REF_BYTES + entry * (uint32_t)sizeof(le16);
+	return entry_loc_unchecked(m, entry);
 }
 
 uint8_t entry_add(void *m, uint32_t slot_bytes, art_ref ref)

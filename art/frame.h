@@ -78,6 +78,12 @@ void frame_shrunk(void *m, art_ref ref, uint32_t before);
  * worst. */
 uint8_t entry_add(void *m, uint32_t slot_bytes, art_ref ref);
 uint32_t entry_loc(void *m, uint8_t entry);
+/* The same in a frame that may be changing: not checked, but never far beyond it. */
+static inline uint32_t entry_loc_unchecked(void *m, uint8_t entry)
+{
+	return (uint32_t)le16_get(frame_head(m)->table) * REF_BYTES +
+	       entry * (uint32_t)sizeof(le16);
+}
 void entry_remove(void *m, uint8_t entry); /* the table place only, not the subtree */
 
 /* Walks over whole subtrees need scratch memory, one for each thread that changes the tree. */

@@ -124,6 +124,7 @@ struct txn {
 	unsigned spares;     /* frames that apply may take */
 	uint32_t arena_room; /* bytes left in the arena at hand, while reserving */
 	unsigned cuts;       /* operations of this transaction that take something away */
+	bool applying;       /* writable frames are marked as changing */
 	bool underfull;      /* a frame has become so empty that merging is worth a look */
 	/* The frames of the walk at hand, root first, and how each was entered. */
 	struct crumb {

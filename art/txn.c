@@ -60,6 +60,8 @@ int txn_writable(struct txn *t, struct frame *f)
 	if (err)
 		return err;
 	f->mark |= MARK_WRITABLE;
+	if (t->applying)
+		store_frame_change(t->a->store, f);
 	atomic_fetch_add_explicit(&t->a->frames_dirtied, 1, memory_order_relaxed);
 	return 0;
 }
@@ -70,6 +72,7 @@ struct frame *txn_new_frame(struct txn *t, enum store_kind kind)
 
 	assert(t->pins < t->pins_max);
 	f->mark = MARK_PINNED | MARK_WRITABLE;
+	store_frame_change(t->a->store, f);
 	t->pin[t->pins++] = f;
 	if (kind == STORE_TREE)
 		frame_init(f->data, f->id);
@@ -92,6 +95,8 @@ void txn_end(struct txn *t)
 {
 	while (t->pins > 0) {
 		struct frame *f = t->pin[--t->pins];
+		if (t->applying && f->mark & MARK_WRITABLE)
+			store_frame_changed(t->a->store, f);
 		f->mark = 0;
 		store_frame_put(t->a->store, f);
 	}
@@ -298,6 +303,12 @@ static int reserve(struct txn *t, const struct step *s, unsigned n)
 
 static void apply(struct txn *t, const struct step *s, unsigned n)
 {
+	/* From here to txn_end() nobody can look at these frames without a lock, so the whole
+	 * transaction appears at once. */
+	for (unsigned i = 0; i < t->pins; i++)
+		if (t->pin[i]->mark & MARK_WRITABLE)
+			store_frame_change(t->a->store, t->pin[i]);
+	t->applying = true;
 	for (unsigned i = 0; i < n; i++)
 		apply_step(t, &s[i]);
 	if (!t->underfull)

@@ -16,27 +16,37 @@ int cache_init(struct cache *c, size_t bytes, uint32_t slot_bytes)
 	TAILQ_INIT(&c->spares);
 	TAILQ_INIT(&c->frozen);
 	pthread_cond_init(&c->loaded, NULL);
-	c->arena = mmap(NULL, c->nbufs * slot_bytes, PROT_READ | PROT_WRITE,
+	size_t hints = 1024;
+	while (hints < 4 * c->nbufs)
+		hints *= 2;
+	c->hint_mask = hints - 1;
+	c->arena = mmap(NULL, c->nbufs * slot_bytes + STORE_VIEW_BEYOND, PROT_READ | PROT_WRITE,
 	        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (c->arena == MAP_FAILED)
 		c->arena = NULL;
 	c->free_bufs = calloc(c->nbufs, sizeof(*c->free_bufs));
 	c->frames = calloc(c->nbufs, sizeof(*c->frames));
-	if (!c->arena || !c->free_bufs || !c->frames) {
+	c->version = calloc(c->nbufs, sizeof(*c->version));
+	c->hint = calloc(hints, sizeof(*c->hint));
+	if (!c->arena || !c->free_bufs || !c->frames || !c->version || !c->hint) {
 		cache_fini(c);
 		return -ENOMEM;
 	}
 	for (size_t i = c->nbufs; i-- > 0;)
 		c->free_bufs[c->nfree++] = c->arena + i * slot_bytes;
-	for (size_t i = 0; i < c->nbufs; i++)
+	for (size_t i = 0; i < c->nbufs; i++) {
 		TAILQ_INSERT_TAIL(&c->free, &c->frames[i], link);
+		atomic_init(&c->version[i], 1);
+	}
 	return 0;
 }
 
 void cache_fini(struct cache *c)
 {
 	if (c->arena)
-		munmap(c->arena, c->nbufs * c->slot_bytes);
+		munmap(c->arena, c->nbufs * c->slot_bytes + STORE_VIEW_BEYOND);
+	free(c->version);
+	free(c->hint);
 	free(c->free_bufs);
 	free(c->frames);
 	pthread_cond_destroy(&c->loaded);
@@ -51,6 +61,10 @@ void cache_buf_give(struct cache *c, void *buf)
 static void release(struct cache *c, struct cached *f)
 {
 	assert(f->in_use && !f->pins && !f->dirty && !f->frozen && !f->image);
+	_Atomic uint64_t *version = &c->version[f - c->frames];
+	uint64_t v = atomic_load_explicit(version, memory_order_relaxed);
+	atomic_store_explicit(version, v + 1 + (v & 1), memory_order_relaxed);
+	atomic_thread_fence(memory_order_release); /* odd before anything else changes */
 	cache_buf_give(c, f->f.data);
 	memset(f, 0, sizeof(*f));
 	TAILQ_INSERT_HEAD(&c->free, f, link);
@@ -88,6 +102,21 @@ struct cached *cache_add(struct cache *c, void *buf)
 	f->in_use = true;
 	f->f.data = buf;
 	return f;
+}
+
+void cache_hint(struct cache *c, struct cached *f)
+{
+	uint32_t here = (uint32_t)(f - c->frames) + 1;
+	_Atomic uint32_t *hint = &c->hint[f->f.id & c->hint_mask];
+
+	if (atomic_load_explicit(hint, memory_order_relaxed) != here)
+		atomic_store_explicit(hint, here, memory_order_relaxed);
+}
+
+void cache_show(struct cache *c, struct cached *f)
+{
+	cache_hint(c, f);
+	atomic_fetch_add_explicit(&c->version[f - c->frames], 1, memory_order_release);
 }
 
 static void release_if_gone(struct cache *c, struct cached *f)

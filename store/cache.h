@@ -19,6 +19,7 @@
 #define STORE_CACHE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/queue.h>
 
@@ -31,7 +32,8 @@ struct cached {
 	void *image;              /* frozen, and since then made writable: the frozen bytes */
 	unsigned pins;
 	int err; /* why loading failed */
-	bool in_use, loading, dirty, frozen, dropped, referenced;
+	bool in_use, loading, dirty, frozen, dropped;
+	atomic_bool referenced;   /* set by views too, without the lock */
 	TAILQ_ENTRY(cached) link; /* free, spare or frozen list: never two at once */
 };
 
@@ -44,7 +46,13 @@ struct cache {
 	void **free_bufs;
 	size_t nfree;
 	struct cached *frames; /* nbufs of them: each in use has at least one buffer */
-	size_t hand;           /* of the clock */
+	/* For views. version[i] is of frames[i]: odd while nobody may look. hint[id & mask] is 1 +
+	 * the place of a frame that had this id, or 0. Both atomic, changed under the lock or by
+	 * who changes the frame. */
+	_Atomic uint64_t *version;
+	_Atomic uint32_t *hint;
+	size_t hint_mask;
+	size_t hand; /* of the clock */
 	struct cached_list free, spares, frozen;
 	size_t nspares, ndirty, nfrozen;
 	uint64_t hits, misses, evictions;
@@ -57,6 +65,8 @@ void cache_fini(struct cache *c);
 void *cache_buf_take(struct cache *c); /* evicts if need be; NULL if nothing can be evicted */
 void cache_buf_give(struct cache *c, void *buf);
 struct cached *cache_add(struct cache *c, void *buf); /* around a buffer just taken */
+void cache_show(struct cache *c, struct cached *f);   /* it has its bytes: may be looked at */
+void cache_hint(struct cache *c, struct cached *f);   /* where to find it */
 void cache_unpin(struct cache *c, struct cached *f);
 /* Out of the map; memory goes when nothing needs it. */
 void cache_drop(struct cache *c, struct cached *f);

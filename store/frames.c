@@ -68,6 +68,7 @@ static int load_into_cache(struct store *s, struct blob *e, struct cached **out)
 		cache_unpin(c, f);
 		return rc;
 	}
+	cache_show(c, f);
 	*out = f;
 	return 0;
 }
@@ -96,6 +97,7 @@ int store_frame_get(struct store *s, uint64_t id, struct frame **out)
 	}
 	if (!rc) {
 		f->referenced = true;
+		cache_hint(&s->cache, f);
 		*out = &f->f;
 	}
 	pthread_mutex_unlock(&s->lock);
@@ -138,6 +140,8 @@ static int copy_frozen(struct store *s, struct cached *f)
 	memcpy(copy, f->f.data, s->m.slot_bytes);
 	pthread_mutex_lock(&s->lock);
 	if (f->frozen) {
+		/* Who looks at the old bytes must not go on when the commit gives them away. */
+		atomic_fetch_add(&s->cache.version[f - s->cache.frames], 2);
 		f->image = f->f.data;
 		f->f.data = copy;
 	} else {
@@ -244,7 +248,51 @@ struct frame *store_frame_new(struct store *s, enum store_kind kind)
 	s->cache.ndirty++;
 	pthread_mutex_unlock(&s->lock);
 	memset(f->f.data, 0, s->m.slot_bytes);
+	cache_show(&s->cache, f);
 	return &f->f;
+}
+
+bool store_frame_view(struct store *s, uint64_t id, struct store_view *out)
+{
+	struct cache *c = &s->cache;
+	uint32_t at = atomic_load_explicit(&c->hint[id & c->hint_mask], memory_order_relaxed);
+
+	if (at == 0)
+		return false;
+	struct cached *f = &c->frames[at - 1];
+	out->version = &c->version[at - 1];
+	out->seen = atomic_load_explicit(out->version, memory_order_acquire);
+	if (out->seen & 1 || f->f.id != id)
+		return false;
+	out->data = f->f.data;
+	if (!atomic_load_explicit(&f->referenced, memory_order_relaxed))
+		atomic_store_explicit(&f->referenced, true, memory_order_relaxed);
+	return store_view_valid(out);
+}
+
+bool store_view_valid(const struct store_view *v)
+{
+	atomic_thread_fence(memory_order_acquire);
+	return atomic_load_explicit(v->version, memory_order_relaxed) == v->seen;
+}
+
+void store_frame_change(struct store *s, struct frame *f)
+{
+	_Atomic uint64_t *version = &s->cache.version[cached_of(f) - s->cache.frames];
+	uint64_t v = atomic_load_explicit(version, memory_order_relaxed);
+
+	assert(!(v & 1));
+	atomic_store_explicit(version, v + 1, memory_order_relaxed);
+	atomic_thread_fence(memory_order_release);
+}
+
+void store_frame_changed(struct store *s, struct frame *f)
+{
+	_Atomic uint64_t *version = &s->cache.version[cached_of(f) - s->cache.frames];
+	uint64_t v = atomic_load_explicit(version, memory_order_relaxed);
+
+	assert(v & 1);
+	atomic_store_explicit(version, v + 1, memory_order_release);
 }
 
 void store_drop(struct store *s, struct blob *e)

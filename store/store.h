@@ -143,6 +143,23 @@ struct frame *store_frame_new(struct store *s, enum store_kind kind);
  * freeze. */
 void store_frame_drop(struct store *s, struct frame *f);
 
+/* A look at a frame in memory without pin, lock or write to shared memory (a sequence lock: every
+ * frame has a version, odd while it changes). What is read through `data` may be any garbage until
+ * store_view_valid() has said, afterwards, that nothing has changed since; so the reader bounds
+ * every loop and length, and may read up to STORE_VIEW_BEYOND bytes behind `data`. */
+struct store_view {
+	const void *data;
+	const _Atomic uint64_t *version;
+	uint64_t seen;
+};
+enum { STORE_VIEW_BEYOND = 1024 * 1024 };
+/* False: not in memory, or changing, or hard to find; store_frame_get() knows. */
+bool store_frame_view(struct store *s, uint64_t id, struct store_view *out);
+bool store_view_valid(const struct store_view *v);
+/* Around every change of a writable frame's bytes that others could look at. Not nested. */
+void store_frame_change(struct store *s, struct frame *f);
+void store_frame_changed(struct store *s, struct frame *f);
+
 /* Every frame blob carries a small counter of the caller's choice (arenas: live bytes), kept in the
  * manifest so that it can change without touching the blob. 0 for a new blob. */
 uint32_t store_blob_count(struct store *s, uint64_t id);            /* 0 if there is no such blob */

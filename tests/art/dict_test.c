@@ -357,7 +357,7 @@ struct reader {
 	struct dict *d;
 	unsigned keys;
 	_Atomic bool stop;
-	int err;
+	_Atomic int err;
 };
 
 static void *read_all_the_time(void *arg)
@@ -402,6 +402,76 @@ static void readers_never_see_that_the_cache_is_full_of_dirty_frames(void **stat
 	dict_free(&d);
 }
 
+struct mover {
+	struct dict *d;
+	_Atomic bool stop;
+	unsigned long reads, found;
+	int err;
+};
+
+/* Under a/ every value is 'A', under b/ every value is 'B'. */
+static void *look_at_both(void *arg)
+{
+	struct mover *m = arg;
+	char key[64], value[8];
+	size_t bytes;
+
+	for (unsigned i = 0; !m->stop && !m->err; i++) {
+		snprintf(key, sizeof(key), "%c/%04u/some longer name", i % 2 ? 'a' : 'b',
+		        i * 31 % 2000);
+		int err = art_get(m->d->a, text(key), 0, value, sizeof(value), &bytes);
+		m->reads++;
+		if (err == -ENOENT)
+			continue;
+		m->found++;
+		if (!err && (bytes != 1 || value[0] != (i % 2 ? 'A' : 'B')))
+			err = -EILSEQ;
+		m->err = err;
+	}
+	return NULL;
+}
+
+static void readers_never_see_a_value_under_a_name_that_it_did_not_have(void **state)
+{
+	enum { READERS = 3, KEYS = 2000, ROUNDS = 60 };
+	static char key[KEYS][64];
+	static struct art_op op[KEYS + 1];
+	struct mover m[READERS];
+	pthread_t t[READERS];
+	struct dict d;
+
+	(void)state;
+	dict_new(&d, STORE_SLOT_MIN);
+	for (unsigned i = 0; i < READERS; i++) {
+		m[i] = (struct mover){&d, false, 0, 0, 0};
+		assert_int_equal(pthread_create(&t[i], NULL, look_at_both, &m[i]), 0);
+	}
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		char to = round % 2 ? 'b' : 'a';
+		unsigned n = 0;
+		if (round > 0)
+			op[n++] = (struct art_op){.type = ART_GRAFT,
+			        .key = text(round % 2 ? "a/" : "b/"),
+			        .to = text(round % 2 ? "b/" : "a/")};
+		for (unsigned i = 0; i < KEYS; i++) {
+			snprintf(key[i], sizeof(key[i]), "%c/%04u/some longer name", to, i);
+			op[n++] = (struct art_op){.type = ART_PUT,
+			        .key = text(key[i]),
+			        .value = text(to == 'a' ? "A" : "B")};
+		}
+		assert_int_equal(art_commit(d.a, op, n, NULL), 0);
+		if (round % 10 == 0)
+			assert_int_equal(art_checkpoint(d.a), 0);
+	}
+	for (unsigned i = 0; i < READERS; i++) {
+		m[i].stop = true;
+		pthread_join(t[i], NULL);
+		assert_int_equal(m[i].err, 0);
+		assert_true(m[i].found > 0);
+	}
+	dict_free(&d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -417,6 +487,7 @@ int main(void)
 	        cmocka_unit_test(threads_read_their_own_writes_beside_checkpoints),
 	        cmocka_unit_test(a_dictionary_larger_than_its_cache_works),
 	        cmocka_unit_test(readers_never_see_that_the_cache_is_full_of_dirty_frames),
+	        cmocka_unit_test(readers_never_see_a_value_under_a_name_that_it_did_not_have),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
