@@ -128,9 +128,10 @@ asan: ## the tests without a mount, with the address and undefined-behaviour san
 tsan: ## the same with the thread sanitizer
 	@$(MAKE) --no-print-directory unit VARIANT=tsan
 
-crash: ## all crash points of all short sequences (long)
+DEPTH ?= 2
+crash: ## every crash point of every sequence of up to DEPTH (2) operations
 	@$(MAKE) --no-print-directory $(call tests_in,crash)
-	@EXHAUSTIVE=1 TEST_SECONDS_MAX=86400 tests/run.sh $(call tests_in,crash)
+	@EXHAUSTIVE=1 DEPTH=$(DEPTH) TEST_SECONDS_MAX=86400 tests/run.sh $(call tests_in,crash)
 
 kill9: all $(MOUNT_HELPERS) ## 200 rounds of kill -9 of a loaded daemon
 	@ROUNDS=200 TEST_SECONDS_MAX=86400 ARTFS=$(abspath $(B))/artfs BUILD=$(abspath $(B)) \

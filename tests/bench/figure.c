@@ -99,6 +99,19 @@ void figure_print(const struct figure *f)
 	fflush(stdout);
 }
 
+void figure_print_other(const struct figure *f, const char *peer, const struct figure_series *s)
+{
+	double value = figure_median(s);
+	if (!s->n || !f->value->n || value <= 0)
+		return;
+	printf("#   %s %s", f->name, peer);
+	print_number("value", value);
+	print_number("ratio", figure_median(f->value) / value);
+	print_spread(s);
+	printf("\n");
+	fflush(stdout);
+}
+
 void figure_note(const char *fmt, ...)
 {
 	va_list ap;

@@ -8,9 +8,9 @@
  *   #   NAME rounds=3 min=.. max=.. spread=..% | P min=.. max=.. spread=..%
  *
  * R is V/W. T is ">=X" or "<=X", a bound of the ratio, or of the value where there is no peer; "-"
- * where no bound is set, and then the line ends there. Peers take turns step by step within each
- * round, and another one begins in each round, so that a drift of the machine meets all of them. A
- * benchmark prints figure lines and lines that begin with "# ", nothing else.
+ * where no bound is set, and then the line ends there. Peers take turns within each round, and
+ * another one begins in each round, so that a drift of the machine meets all of them. A benchmark
+ * prints figure lines and lines that begin with "# ", nothing else.
  */
 #ifndef TESTS_BENCH_FIGURE_H
 #define TESTS_BENCH_FIGURE_H
@@ -39,6 +39,9 @@ struct figure {
 
 /* Prints both lines. Prints nothing if the figure was not measured, or its peer was not or is 0. */
 void figure_print(const struct figure *f);
+
+/* A "# " line about one more peer: its value, and the ratio to it. Nothing if it was not measured. */
+void figure_print_other(const struct figure *f, const char *peer, const struct figure_series *s);
 
 /* A "# " line. */
 __attribute__((format(printf, 1, 2))) void figure_note(const char *fmt, ...);
