@@ -10,6 +10,7 @@ prefix  ?= /usr/local
 bindir  ?= $(prefix)/bin
 sbindir ?= $(prefix)/sbin
 mandir  ?= $(prefix)/share/man
+unitdir ?= $(prefix)/lib/systemd/system
 
 ROOMS     := store wal art fs mount
 below_store :=
@@ -36,15 +37,16 @@ FUSE_LIBS   := $(shell pkg-config --libs fuse3 2>/dev/null || echo -lfuse3)
 LIBS        := -luring -lxxhash -lpthread
 MOUNT_LIBS  := $(FUSE_LIBS) -ljson-c $(LIBS)
 
-PACKAGES := gcc make pkg-config libfuse3-dev fuse3 liburing-dev libxxhash-dev libjson-c-dev \
-	libcmocka-dev clang-14 libclang-rt-14-dev clang-format rsync git python3 man-db procps \
-	wamerican wamerican-huge
+# Debian packages. What `make try` needs, and what testing and fuzzing need besides.
+PACKAGES      := gcc make pkg-config libfuse3-dev fuse3 liburing-dev libxxhash-dev libjson-c-dev
+TEST_PACKAGES := libcmocka-dev python3 clang-format git rsync procps util-linux man-db wamerican wamerican-huge
+FUZZ_PACKAGES := clang-14 libclang-rt-14-dev
 
 lib = $(B)/lib$(1).a
 libs_for = $(foreach r,$(1) $(below_$(1)),$(call lib,$(r)))
 
 .DELETE_ON_ERROR:
-.PHONY: all help deps try test test-build unit lint format asan tsan crash fuzz bench bench-mount \
+.PHONY: all help deps test-deps fuzz-deps try test test-build unit lint format asan tsan crash fuzz bench bench-mount \
 	bench-engine kill9 install clean
 
 all: $(B)/artfs ## build the artfs program
@@ -53,11 +55,17 @@ help: ## list the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-14s %s\n",$$1,$$2}' $(MAKEFILE_LIST)
 	@echo "  VARIANT=plain|asan|tsan selects a build; CFLAGS, LDFLAGS, DESTDIR, prefix are honoured."
 
-deps: ## install what building and testing needs (Debian packages; needs root)
-	@missing=; for p in $(PACKAGES); do \
+install_packages = @missing=; for p in $(1); do \
 	  dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
 	if [ -n "$$missing" ]; then apt-get update -qq && \
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing; fi
+
+deps: ## install what building needs (Debian packages; needs root)
+	$(call install_packages,$(PACKAGES))
+test-deps: ## install what building and testing need
+	$(call install_packages,$(PACKAGES) $(TEST_PACKAGES))
+fuzz-deps: ## install what fuzzing needs
+	$(call install_packages,$(PACKAGES) $(FUZZ_PACKAGES))
 
 # ---- rooms ---------------------------------------------------------------------------------------
 
@@ -114,7 +122,7 @@ try: deps ## two commands, one: install, build, make a store, mount it, show the
 	@$(MAKE) --no-print-directory all
 	@ARTFS=$(abspath $(B))/artfs contrib/try.sh
 
-test: deps ## two commands, two: every test that fits into a few minutes
+test: test-deps ## two commands, two: every test that fits into a few minutes
 	@$(MAKE) --no-print-directory test-build
 	@ARTFS=$(abspath $(B))/artfs BUILD=$(abspath $(B)) tests/run.sh tests/lint.sh $(TESTS) $(MOUNT_TESTS)
 
@@ -184,6 +192,8 @@ install: all ## DESTDIR= prefix=/usr/local
 	for n in mkfs fsck mount; do ln -sf $(bindir)/artfs $(DESTDIR)$(sbindir)/$$n.artfs; done
 	install -m 644 contrib/man/*.1 $(DESTDIR)$(mandir)/man1/
 	install -m 644 contrib/man/*.8 $(DESTDIR)$(mandir)/man8/
+	install -D -m 644 -t $(DESTDIR)$(unitdir) contrib/systemd/artfs@.service
+	install -D -m 644 contrib/completion/artfs.bash $(DESTDIR)$(prefix)/share/bash-completion/completions/artfs
 
 clean: ## remove build/
 	rm -rf build
