@@ -147,9 +147,15 @@ for f in background_mount_returns_only_when_it_answers background_mount_lets_go_
 	sighup_unmounts_and_keeps_everything fusermount_unmounts_and_keeps_everything umount_unmounts_and_keeps_everything \
 	unmounting_leaves_no_log_to_replay sigterm_ends_a_busy_mount fusermount_refuses_a_busy_mount \
 	aborted_connection_ends_the_process mounting_right_after_unmounting_waits_for_the_last_checkpoint \
-	killed_daemon_is_followed_by_a_mount_that_recovers auto_unmount_cleans_up_after_a_killed_daemon commit_interval_makes_durable_without_fsync \
+	killed_daemon_is_followed_by_a_mount_that_recovers commit_interval_makes_durable_without_fsync \
 	fsync_of_the_root_directory_waits_for_the_checkpoint read_only_mount_changes_nothing \
 	many_fsyncs_at_once_do_not_stop_others; do
 	t $f
 done
+# fusermount3 looks the mount up in /etc/mtab before it takes it away; a bare chroot has none.
+if [ -e /etc/mtab ]; then
+	t auto_unmount_cleans_up_after_a_killed_daemon
+else
+	skip auto_unmount_cleans_up_after_a_killed_daemon "no /etc/mtab"
+fi
 finish
