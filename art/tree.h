@@ -9,6 +9,9 @@
  * frames, log space) 3     art.tree_lock          root, keys, every frame's content yes 4
  * art.wake_lock          what the checkpointer waits for                no
  *
+ * Point lookups take no lock while they find frames in memory (read.c); store_frame_change() and
+ * store_frame_changed() tell them what a transaction is changing.
+ *
  * A transaction holds ranks 2 and 3 (alone) from its guards to its last change. Frames are handed
  * about pinned, and whoever changes one has called store_frame_write() on it first: that is where
  * latches per frame take the place of tree_lock.

@@ -9,7 +9,7 @@
  *   PEERS=all          or a list of names, as lmdb,sqlite; or none
  *   THREADS=32         steps with more threads are left out
  *   ROUNDS=3
- *   STEP_MS=           how long a step lasts that is not bound by N (preset: by N, 80 to 500)
+ *   STEP_MS=           how long a step lasts that is not bound by N (preset: by N, 40 to 500)
  *   CACHE_MIB=256      cache of each engine
  *   LOG_MIB=64         log, memtable or WAL of each before it takes a checkpoint of its own
  *   BENCH_DIR=build    where to work: a directory on the disk to measure
@@ -271,7 +271,7 @@ int main(void)
 	uint64_t rounds = figure_env("ROUNDS", 3, 1, FIGURE_ROUNDS_MAX);
 	uint64_t n = figure_env("N", 1000000, 10000, 100 * 1000 * 1000);
 	uint64_t cache_mib = figure_env("CACHE_MIB", 256, 4, 1 << 20);
-	uint64_t step_ms_preset = n / 2000 < 80 ? 80 : n / 2000 > 500 ? 500 : n / 2000;
+	uint64_t step_ms_preset = n < 80000 ? 40 : n > 1000000 ? 500 : n / 2000;
 	struct run r = {
 	        .opt = {.cache_bytes = cache_mib << 20,
 	                .log_bytes = figure_env("LOG_MIB", 64, 1, 1 << 20) << 20},
