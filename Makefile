@@ -167,12 +167,20 @@ $(B)/tests/bench/nullfs: $(B)/tests/bench/nullfs.o
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ -o $@ $(FUSE_LIBS) -lpthread
 $(B)/tests/bench/mount_bench: $(B)/tests/bench/mount_bench.o $(BENCH_COMMON)
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ -o $@ -lpthread
-$(B)/tests/bench/engine_bench: $(B)/tests/bench/engine_bench.o $(BENCH_COMMON) $(call libs_for,art)
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ -o $@ $(LIBS)
+# Peers of the engine benchmark: each is built in when its header is found (liblmdb-dev, librocksdb-dev,
+# libleveldb-dev, libsqlite3-dev, libwiredtiger-dev), and left out by name otherwise.
+has_header = $(shell echo '\#include <$(1)>' | $(CC) -E -x c - >/dev/null 2>&1 && echo $(2))
+ENGINE_SOURCES := $(filter-out %/mount_bench.c %/nullfs.c %/figure.c,$(wildcard tests/bench/*.c))
+ENGINE_OBJECTS := $(patsubst %.c,$(B)/%.o,$(ENGINE_SOURCES))
+ENGINE_LIBS     = $(call has_header,lmdb.h,-llmdb) $(call has_header,rocksdb/c.h,-lrocksdb) \
+	$(call has_header,leveldb/c.h,-lleveldb) $(call has_header,sqlite3.h,-lsqlite3) \
+	$(call has_header,wiredtiger.h,-lwiredtiger)
+$(B)/tests/bench/engine_bench: $(ENGINE_OBJECTS) $(BENCH_COMMON) $(call libs_for,art)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ -o $@ $(ENGINE_LIBS) $(LIBS) -lm
 
 bench: bench-engine bench-mount ## all benchmarks (they refuse tmpfs)
 
-bench-engine: $(B)/tests/bench/engine_bench ## the dictionary in-process; N=1000000
+bench-engine: $(B)/tests/bench/engine_bench ## the dictionary beside the engines one would embed; N=1000000
 	@$(B)/tests/bench/engine_bench
 
 bench-mount: all $(B)/tests/bench/nullfs $(B)/tests/bench/mount_bench ## the mount beside ext4 and a null filesystem
