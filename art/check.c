@@ -234,6 +234,9 @@ int art_check(struct art *a, void (*say_line)(void *arg, const char *line), void
 		err = -ENOMEM;
 		goto out;
 	}
+	/* Every frame is going to pass through the cache: it needs clean ones to give way. */
+	if (!a->opt.read_only && store_dirty_bytes(a->store) > a->opt.cache_bytes / 4)
+		checkpoint_run(a);
 	err = store_check(a->store, say_line, arg);
 	if (err >= 0) {
 		c.found = err;

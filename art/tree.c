@@ -380,6 +380,32 @@ static void insert(struct txn *t, struct art_bytes key, const struct line *end)
 	node_add(m, a->slot_bytes, loc, walk_rest(&w)[w.match], build_line(t, m, &line));
 }
 
+/* The worst that inserting a key may allocate when `rest` bytes of it may have to be built. */
+static uint32_t insert_room_max(
+        const struct art *a, size_t rest, bool leaf, uint32_t payload, unsigned *spills)
+{
+	struct plan p = plan_line(a, rest, leaf, payload);
+
+	*spills = p.spills;
+	return plan_room(&p) + NODE_BYTES_MAX +
+	       node4_bytes(PREFIX_BYTES_MAX) * (uint32_t)(rest / LINE_NODE_KEY_BYTES + 1);
+}
+
+/* A cut in the same transaction may take away any part of the way to this key, and collapse what is left: the
+ * line may then have to be built from any frame on the way down. */
+static int reserve_whole_way(struct txn *t, const struct walk *w, bool leaf, uint32_t payload_bytes)
+{
+	struct art *a = t->a;
+	unsigned spills;
+	uint32_t room = insert_room_max(a, w->key.bytes, leaf, payload_bytes, &spills);
+	int err = 0;
+
+	t->spares += spills + 4 + 8 * (room + a->leaf_bytes_max) / a->slot_bytes;
+	for (unsigned i = 0; i <= w->crumb && !err; i++)
+		err = txn_writable(t, t->crumb[i].frame);
+	return err;
+}
+
 int tree_reserve_insert(struct txn *t, struct art_bytes key, bool leaf, uint32_t payload_bytes)
 {
 	struct art *a = t->a;
@@ -388,27 +414,23 @@ int tree_reserve_insert(struct txn *t, struct art_bytes key, bool leaf, uint32_t
 	unsigned spills;
 	int err = txn_walk(t, &w, key, &stop);
 
-	if (err || (err = txn_writable(t, w.frame)) != 0)
+	if (err)
+		return err;
+	if (t->cuts > 0)
+		return reserve_whole_way(t, &w, leaf, payload_bytes);
+	if ((err = txn_writable(t, w.frame)) != 0)
 		return err;
 	uint64_t before = w.frame->mark >> MARK_NEED_SHIFT;
 	uint32_t room = insert_room(a, &w, stop, leaf, payload_bytes, &spills);
-	if (before > 0 || t->cuts > 0) {
-		/* Operations before this one may change what it finds here: the worst case instead.
-		 */
-		size_t rest = w.key.bytes - w.frame_depth;
-		struct plan p = plan_line(a, rest, leaf, payload_bytes);
-		room = plan_room(&p) + NODE_BYTES_MAX +
-		       node4_bytes(PREFIX_BYTES_MAX) * (uint32_t)(rest / LINE_NODE_KEY_BYTES + 1) +
-		       (t->cuts > 0 ? a->leaf_bytes_max : 0);
-		spills = p.spills;
-	}
+	if (before > 0) /* puts before this one may change what it finds in the frame */
+		room = insert_room_max(
+		        a, w.key.bytes - w.frame_depth, leaf, payload_bytes, &spills);
 	uint64_t need = before + room;
 	w.frame->mark += (uint64_t)room << MARK_NEED_SHIFT;
 	t->spares += spills;
 	if (need <= frame_room(w.frame->data, a->slot_bytes))
 		return 0;
-	/* A split leaves both halves a quarter empty, so 8 x what comes is more than enough frames.
-	 */
+	/* A split leaves both halves a quarter empty, so 8 x what comes is more than enough frames. */
 	if (!(w.frame->mark & MARK_MAY_SPLIT))
 		t->spares += 3 + (unsigned)(8 * before / a->slot_bytes);
 	w.frame->mark |= MARK_MAY_SPLIT;

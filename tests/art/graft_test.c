@@ -144,6 +144,51 @@ static void a_batch_may_change_what_it_has_just_moved(void **state)
 	dict_free(&d);
 }
 
+static struct art_bytes long_key(char *buf, char fill, size_t bytes, const char *end)
+{
+	memset(buf, fill, bytes);
+	memcpy(buf + bytes, end, strlen(end));
+	return (struct art_bytes){buf, bytes + strlen(end)};
+}
+
+/* A cut takes away the line of frames that a long key hangs on; what is put in its place must find frames
+ * set aside for a whole new line. */
+static void very_long_prefixes_are_exchanged_and_replaced(void **state)
+{
+	enum { LONG = 60000 };
+	static char a[65536], b[65536], c[65536];
+	struct dict d;
+
+	(void)state;
+	for (uint32_t slot = STORE_SLOT_MIN; slot <= STORE_SLOT_DEFAULT; slot *= 4) {
+		dict_new(&d, slot);
+		struct art_op op[2] = {
+		        {.type = ART_PUT,
+		                .key = long_key(a, 'x', LONG, "/1"),
+		                .value = text("one")},
+		        {.type = ART_PUT,
+		                .key = long_key(b, 'y', LONG, "/2"),
+		                .value = text("two")},
+		};
+		assert_int_equal(art_commit(d.a, op, 2, NULL), 0);
+		for (int i = 0; i < 4; i++) {
+			struct art_op swap = {
+			        .type = ART_EXCHANGE, .key = {a, LONG}, .to = {b, LONG}};
+			assert_int_equal(art_commit(d.a, &swap, 1, NULL), 0);
+			assert_int_equal(art_check(d.a, print_line, NULL), 0);
+		}
+		assert_int_equal(art_get(d.a, op[0].key, 0, NULL, 0, NULL), 0);
+		op[0].type = ART_REMOVE;
+		op[1].key = long_key(c, 'x', LONG, "/3");
+		assert_int_equal(art_commit(d.a, op, 2, NULL), 0);
+		assert_int_equal(art_get(d.a, op[0].key, 0, NULL, 0, NULL), -ENOENT);
+		assert_int_equal(art_get(d.a, op[1].key, 0, NULL, 0, NULL), 0);
+		dict_reopen(&d);
+		assert_int_equal(art_get(d.a, op[1].key, 0, NULL, 0, NULL), 0);
+		dict_free(&d);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -152,6 +197,7 @@ int main(void)
 	        cmocka_unit_test(graft_needs_a_source_and_a_free_target),
 	        cmocka_unit_test(exchange_swaps_two_directories),
 	        cmocka_unit_test(a_batch_may_change_what_it_has_just_moved),
+	        cmocka_unit_test(very_long_prefixes_are_exchanged_and_replaced),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
