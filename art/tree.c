@@ -385,10 +385,12 @@ static uint32_t insert_room_max(
         const struct art *a, size_t rest, bool leaf, uint32_t payload, unsigned *spills)
 {
 	struct plan p = plan_line(a, rest, leaf, payload);
+	/* What a key shares with a leaf is never longer than a leaf. */
+	size_t shared = rest < a->leaf_bytes_max ? rest : a->leaf_bytes_max;
 
 	*spills = p.spills;
 	return plan_room(&p) + NODE_BYTES_MAX +
-	       node4_bytes(PREFIX_BYTES_MAX) * (uint32_t)(rest / LINE_NODE_KEY_BYTES + 1);
+	       node4_bytes(PREFIX_BYTES_MAX) * (uint32_t)(shared / LINE_NODE_KEY_BYTES + 1);
 }
 
 /* A cut in the same transaction may take away any part of the way to this key, and collapse what is left: the
@@ -400,7 +402,11 @@ static int reserve_whole_way(struct txn *t, const struct walk *w, bool leaf, uin
 	uint32_t room = insert_room_max(a, w->key.bytes, leaf, payload_bytes, &spills);
 	int err = 0;
 
-	t->spares += spills + 4 + 8 * (room + a->leaf_bytes_max) / a->slot_bytes;
+	/* One frame for each that may overflow, and 8 x what comes (see below). */
+	uint64_t before = t->room;
+	t->room += room + (before ? 0 : 2 * a->leaf_bytes_max);
+	t->spares += spills + 1 + (before ? 0 : 4);
+	t->spares += (unsigned)(8 * t->room / a->slot_bytes - 8 * before / a->slot_bytes);
 	for (unsigned i = 0; i <= w->crumb && !err; i++)
 		err = txn_writable(t, t->crumb[i].frame);
 	return err;

@@ -126,6 +126,7 @@ struct txn {
 	unsigned pins, pins_max;
 	unsigned spares;     /* frames that apply may take */
 	uint32_t arena_room; /* bytes left in the arena at hand, while reserving */
+	uint64_t room;       /* bytes that inserts beside cuts may allocate */
 	unsigned cuts;       /* operations of this transaction that take something away */
 	bool applying;       /* writable frames are marked as changing */
 	bool underfull;      /* a frame has become so empty that merging is worth a look */

@@ -18,6 +18,9 @@
 
 #include "art/tree.h"
 
+/* Set aside for the next transaction; more would take the cache from the readers. */
+enum { SPARES_KEPT = 4 };
+
 /* ---- frames of a transaction ----------------------------------------------------------------- */
 
 static int grow(void *array, unsigned *max, unsigned want, size_t one_bytes)
@@ -100,6 +103,8 @@ void txn_end(struct txn *t)
 		f->mark = 0;
 		store_frame_put(t->a->store, f);
 	}
+	if (t->spares > SPARES_KEPT)
+		store_frame_release(t->a->store, SPARES_KEPT);
 	free(t->pin);
 	free(t->crumb);
 }

@@ -184,6 +184,26 @@ out:
 	return rc;
 }
 
+static void spares_drop(struct cache *c, size_t keep)
+{
+	while (c->nspares > keep) {
+		struct cached *f = cache_spare_take(c);
+		f->dropped = true;
+		f->pins = 1;
+		cache_unpin(c, f);
+	}
+}
+
+void store_frame_release(struct store *s, unsigned keep)
+{
+	pthread_mutex_lock(&s->lock);
+	if (s->cache.nspares > keep) {
+		s->space.set_aside -= s->opt.read_only ? 0 : s->cache.nspares - keep;
+		spares_drop(&s->cache, keep);
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
 int store_frame_reserve(struct store *s, unsigned n, enum store_need need)
 {
 	struct cache *c = &s->cache;
@@ -213,12 +233,7 @@ int store_frame_reserve(struct store *s, unsigned n, enum store_need need)
 			rc = -EAGAIN;
 	}
 	if (rc) {
-		while (c->nspares > before) {
-			struct cached *f = cache_spare_take(c);
-			f->dropped = true;
-			f->pins = 1;
-			cache_unpin(c, f);
-		}
+		spares_drop(c, before);
 		s->space.set_aside -= s->opt.read_only ? 0 : more;
 	}
 out:

@@ -136,6 +136,9 @@ int store_frame_write(struct store *s, struct frame *f, enum store_need need);
  * time. */
 int store_frame_reserve(struct store *s, unsigned n, enum store_need need);
 
+/* Gives back what is set aside beyond `keep` frames. */
+void store_frame_release(struct store *s, unsigned keep);
+
 /* [apply] A new zeroed, dirty, pinned frame, from what was reserved. */
 struct frame *store_frame_new(struct store *s, enum store_kind kind);
 

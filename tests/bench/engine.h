@@ -15,7 +15,8 @@
  * What makes the comparison fair:
  *
  *   - every engine gets `cache_bytes` of cache for data, and `log_bytes` of log, memtable or WAL
- *     before it moves on to a checkpoint, flush or compaction of its own;
+ *     before it moves on to a checkpoint, flush or compaction of its own; one that maps its file
+ *     has the page cache of the machine, which is more;
  *   - what is not synced survives the end of the process, and need not survive the end of the
  *     power: each engine may use the cheapest mode that promises this much;
  *   - what is synced is in the disk when commit() returns, by the engine's own documented means;
