@@ -22,7 +22,14 @@
 static uint32_t common_bytes(const uint8_t *x, size_t x_bytes, const uint8_t *y, size_t y_bytes)
 {
 	size_t n = x_bytes < y_bytes ? x_bytes : y_bytes, i = 0;
+	uint64_t a, b;
 
+	for (; i + sizeof(a) <= n; i += sizeof(a)) {
+		memcpy(&a, x + i, sizeof(a));
+		memcpy(&b, y + i, sizeof(b));
+		if (a != b)
+			return (uint32_t)(i + (unsigned)__builtin_ctzll(a ^ b) / 8);
+	}
 	while (i < n && x[i] == y[i])
 		i++;
 	return (uint32_t)i;
@@ -54,6 +61,9 @@ enum stop walk_down(struct walk *w)
 			return STOP_EMPTY;
 		const uint8_t *rest = walk_rest(w);
 		size_t rest_bytes = walk_rest_bytes(w);
+		/* What it turns out to be is one cache line away, and the value two more. */
+		__builtin_prefetch((char *)frame_at(m, ref) + 64);
+		__builtin_prefetch((char *)frame_at(m, ref) + 128);
 		uint8_t type = type_at(m, ref);
 		if (type == LINK)
 			return STOP_LINK;

@@ -9,6 +9,8 @@
 
 #include "store/cache.h"
 
+enum { HUGE_PAGE = 2 * 1024 * 1024 };
+
 int cache_init(struct cache *c, size_t bytes, uint32_t slot_bytes)
 {
 	*c = (struct cache){.slot_bytes = slot_bytes, .nbufs = bytes / slot_bytes};
@@ -20,32 +22,36 @@ int cache_init(struct cache *c, size_t bytes, uint32_t slot_bytes)
 	while (hints < 4 * c->nbufs)
 		hints *= 2;
 	c->hint_mask = hints - 1;
-	c->arena = mmap(NULL, c->nbufs * slot_bytes + STORE_VIEW_BEYOND, PROT_READ | PROT_WRITE,
+	c->mapped_bytes = c->nbufs * slot_bytes + STORE_VIEW_BEYOND + HUGE_PAGE;
+	c->mapped = mmap(NULL, c->mapped_bytes, PROT_READ | PROT_WRITE,
 	        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (c->arena == MAP_FAILED)
-		c->arena = NULL;
+	if (c->mapped == MAP_FAILED)
+		c->mapped = NULL;
+	c->arena = c->mapped ? c->mapped + (-(uintptr_t)c->mapped & (HUGE_PAGE - 1)) : NULL;
+	/* A random lookup misses the TLB at nearly every step otherwise. Where it is refused,
+	 * small pages do. */
+	if (c->arena)
+		madvise(c->arena, c->nbufs * slot_bytes, MADV_HUGEPAGE);
 	c->free_bufs = calloc(c->nbufs, sizeof(*c->free_bufs));
-	c->frames = calloc(c->nbufs, sizeof(*c->frames));
-	c->version = calloc(c->nbufs, sizeof(*c->version));
+	c->frames = aligned_alloc(_Alignof(struct cached), c->nbufs * sizeof(*c->frames));
 	c->hint = calloc(hints, sizeof(*c->hint));
-	if (!c->arena || !c->free_bufs || !c->frames || !c->version || !c->hint) {
+	if (!c->arena || !c->free_bufs || !c->frames || !c->hint) {
 		cache_fini(c);
 		return -ENOMEM;
 	}
 	for (size_t i = c->nbufs; i-- > 0;)
 		c->free_bufs[c->nfree++] = c->arena + i * slot_bytes;
 	for (size_t i = 0; i < c->nbufs; i++) {
+		c->frames[i] = (struct cached){.version = 1, .pins = CACHE_NO_PIN};
 		TAILQ_INSERT_TAIL(&c->free, &c->frames[i], link);
-		atomic_init(&c->version[i], 1);
 	}
 	return 0;
 }
 
 void cache_fini(struct cache *c)
 {
-	if (c->arena)
-		munmap(c->arena, c->nbufs * c->slot_bytes + STORE_VIEW_BEYOND);
-	free(c->version);
+	if (c->mapped)
+		munmap(c->mapped, c->mapped_bytes);
 	free(c->hint);
 	free(c->free_bufs);
 	free(c->frames);
@@ -58,21 +64,42 @@ void cache_buf_give(struct cache *c, void *buf)
 	c->free_bufs[c->nfree++] = buf;
 }
 
+/* Nobody holds it: from here on nobody can. */
+static bool close_pins(struct cached *f)
+{
+	unsigned none = 0;
+
+	return atomic_compare_exchange_strong_explicit(
+	        &f->pins, &none, CACHE_NO_PIN, memory_order_acq_rel, memory_order_relaxed);
+}
+
+static void hide(struct cached *f)
+{
+	atomic_store_explicit(&f->shown, 0, memory_order_relaxed);
+}
+
+/* Pins are closed. */
 static void release(struct cache *c, struct cached *f)
 {
-	assert(f->in_use && !f->pins && !f->dirty && !f->frozen && !f->image);
-	_Atomic uint64_t *version = &c->version[f - c->frames];
-	uint64_t v = atomic_load_explicit(version, memory_order_relaxed);
-	atomic_store_explicit(version, v + 1 + (v & 1), memory_order_relaxed);
+	assert(f->in_use && !f->dirty && !f->frozen && !f->image);
+	uint64_t v = atomic_load_explicit(&f->version, memory_order_relaxed);
+	atomic_store_explicit(&f->version, v + 1 + (v & 1), memory_order_relaxed);
 	atomic_thread_fence(memory_order_release); /* odd before anything else changes */
+	hide(f);
 	cache_buf_give(c, f->f.data);
-	memset(f, 0, sizeof(*f));
+	f->f.id = 0; /* `mark` is 0 already, and may be looked at: store_frame_pinned() */
+	f->f.data = NULL;
+	f->blob = NULL;
+	f->in_use = false;
+	f->err = 0;
+	atomic_store_explicit(&f->dropped, false, memory_order_relaxed);
+	atomic_store_explicit(&f->referenced, false, memory_order_relaxed);
 	TAILQ_INSERT_HEAD(&c->free, f, link);
 }
 
 static bool evictable(const struct cached *f)
 {
-	return f->in_use && f->blob && !f->pins && !f->dirty && !f->frozen && !f->loading;
+	return f->in_use && f->blob && !f->dirty && !f->frozen && !f->loading;
 }
 
 void *cache_buf_take(struct cache *c)
@@ -83,10 +110,12 @@ void *cache_buf_take(struct cache *c)
 		c->hand = (c->hand + 1) % c->nbufs;
 		if (!evictable(f))
 			continue;
-		if (f->referenced) {
-			f->referenced = false;
+		if (atomic_load_explicit(&f->referenced, memory_order_relaxed)) {
+			atomic_store_explicit(&f->referenced, false, memory_order_relaxed);
 			continue;
 		}
+		if (!close_pins(f))
+			continue;
 		f->blob->frame = NULL;
 		release(c, f);
 		c->evictions++;
@@ -101,6 +130,7 @@ struct cached *cache_add(struct cache *c, void *buf)
 	TAILQ_REMOVE(&c->free, f, link);
 	f->in_use = true;
 	f->f.data = buf;
+	atomic_fetch_and_explicit(&f->pins, ~CACHE_NO_PIN, memory_order_release);
 	return f;
 }
 
@@ -115,31 +145,38 @@ void cache_hint(struct cache *c, struct cached *f)
 
 void cache_show(struct cache *c, struct cached *f)
 {
+	atomic_store_explicit(&f->shown, f->f.id, memory_order_release);
 	cache_hint(c, f);
-	atomic_fetch_add_explicit(&c->version[f - c->frames], 1, memory_order_release);
+	atomic_fetch_add_explicit(&f->version, 1, memory_order_release);
 }
 
-static void release_if_gone(struct cache *c, struct cached *f)
+void cache_collect(struct cache *c, struct cached *f)
 {
-	if (f->dropped && !f->pins && !f->frozen)
+	if (f->in_use && atomic_load_explicit(&f->dropped, memory_order_relaxed) && !f->frozen &&
+	        close_pins(f))
 		release(c, f);
+}
+
+unsigned cache_pin(struct cached *f)
+{
+	return atomic_fetch_add_explicit(&f->pins, 1, memory_order_acq_rel);
 }
 
 void cache_unpin(struct cache *c, struct cached *f)
 {
-	assert(f->pins > 0);
-	f->pins--;
-	release_if_gone(c, f);
+	if (!cache_let_go(f))
+		cache_collect(c, f);
 }
 
 void cache_drop(struct cache *c, struct cached *f)
 {
+	hide(f);
 	f->blob->frame = NULL;
 	f->blob = NULL;
-	f->dropped = true;
+	atomic_store_explicit(&f->dropped, true, memory_order_relaxed);
 	c->ndirty -= f->dirty;
 	f->dirty = false;
-	release_if_gone(c, f);
+	cache_collect(c, f);
 }
 
 void cache_spare_add(struct cache *c, void *buf)
@@ -180,5 +217,5 @@ void cache_thaw(struct cache *c, struct cached *f)
 		cache_buf_give(c, f->image);
 	f->image = NULL;
 	f->frozen_blob = NULL;
-	release_if_gone(c, f);
+	cache_collect(c, f);
 }

@@ -23,7 +23,7 @@ void store_stat(struct store *s, struct store_stat *out)
 	        .cache_bytes = s->cache.nbufs * s->m.slot_bytes,
 	        .cache_used = (s->cache.nbufs - s->cache.nfree) * s->m.slot_bytes,
 	        .cache_dirty = (s->cache.ndirty + s->cache.nfrozen) * s->m.slot_bytes,
-	        .cache_hits = s->cache.hits,
+	        .cache_hits = atomic_load(&s->cache.hits),
 	        .cache_misses = s->cache.misses,
 	        .evictions = s->cache.evictions,
 	        .read_bytes = atomic_load_explicit(&s->read_bytes, memory_order_relaxed),

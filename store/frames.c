@@ -49,7 +49,7 @@ static int load_into_cache(struct store *s, struct blob *e, struct cached **out)
 	f = cache_add(c, buf);
 	f->f.id = e->id;
 	f->blob = e;
-	f->pins = 1;
+	cache_pin(f);
 	f->loading = true;
 	e->frame = f;
 	c->misses++;
@@ -73,30 +73,59 @@ static int load_into_cache(struct store *s, struct blob *e, struct cached **out)
 	return 0;
 }
 
+/* Pins a frame that is in memory, without the lock; NULL if that is not certain. */
+static struct cached *try_pin(struct store *s, uint64_t id)
+{
+	struct cached *f = cache_find(&s->cache, id);
+
+	if (!f)
+		return NULL;
+	if (!(cache_pin(f) & CACHE_NO_PIN) &&
+	        atomic_load_explicit(&f->shown, memory_order_acquire) == id) {
+		cache_touch(f);
+		return f;
+	}
+	store_frame_put(s, &f->f);
+	return NULL;
+}
+
+static int get_locked(struct store *s, uint64_t id, struct cached **out)
+{
+	struct blob *e = blobs_current(&s->blobs, false, id);
+	struct cached *f;
+	int rc;
+
+	if (!e)
+		return -ENOENT;
+	if (!e->frame)
+		return load_into_cache(s, e, out);
+	f = e->frame;
+	cache_pin(f);
+	atomic_fetch_add_explicit(&s->cache.hits, 1, memory_order_relaxed);
+	while (f->loading)
+		pthread_cond_wait(&s->cache.loaded, &s->lock);
+	rc = f->err;
+	if (rc)
+		cache_unpin(&s->cache, f);
+	else
+		*out = f;
+	return rc;
+}
+
 int store_frame_get(struct store *s, uint64_t id, struct frame **out)
 {
-	struct cached *f = NULL;
-	struct blob *e;
+	struct cached *f = try_pin(s, id);
 	int rc = 0;
 
-	pthread_mutex_lock(&s->lock);
-	e = blobs_current(&s->blobs, false, id);
-	if (!e) {
-		rc = -ENOENT;
-	} else if (!e->frame) {
-		rc = load_into_cache(s, e, &f);
-	} else {
-		f = e->frame;
-		f->pins++;
-		s->cache.hits++;
-		while (f->loading)
-			pthread_cond_wait(&s->cache.loaded, &s->lock);
-		rc = f->err;
-		if (rc)
-			cache_unpin(&s->cache, f);
+	if (f) {
+		atomic_fetch_add_explicit(&s->cache.hits, 1, memory_order_relaxed);
+		*out = &f->f;
+		return 0;
 	}
+	pthread_mutex_lock(&s->lock);
+	rc = get_locked(s, id, &f);
 	if (!rc) {
-		f->referenced = true;
+		cache_touch(f);
 		cache_hint(&s->cache, f);
 		*out = &f->f;
 	}
@@ -106,24 +135,37 @@ int store_frame_get(struct store *s, uint64_t id, struct frame **out)
 
 struct frame *store_frame_peek(struct store *s, uint64_t id)
 {
-	struct cached *f = NULL;
+	struct cached *f = try_pin(s, id);
 	struct blob *e;
 
+	if (f)
+		return &f->f;
 	pthread_mutex_lock(&s->lock);
 	e = blobs_current(&s->blobs, false, id);
 	if (e && e->frame && !e->frame->loading) {
 		f = e->frame;
-		f->pins++;
-		f->referenced = true;
+		cache_pin(f);
+		cache_touch(f);
 	}
 	pthread_mutex_unlock(&s->lock);
 	return f ? &f->f : NULL;
 }
 
-void store_frame_put(struct store *s, struct frame *f)
+struct frame *store_frame_pinned(struct store *s, uint64_t id)
 {
+	struct cached *f = cache_find(&s->cache, id);
+
+	return f ? &f->f : NULL;
+}
+
+void store_frame_put(struct store *s, struct frame *frame)
+{
+	struct cached *f = cached_of(frame);
+
+	if (cache_let_go(f))
+		return;
 	pthread_mutex_lock(&s->lock);
-	cache_unpin(&s->cache, cached_of(f));
+	cache_collect(&s->cache, f);
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -141,7 +183,7 @@ static int copy_frozen(struct store *s, struct cached *f)
 	pthread_mutex_lock(&s->lock);
 	if (f->frozen) {
 		/* Who looks at the old bytes must not go on when the commit gives them away. */
-		atomic_fetch_add(&s->cache.version[f - s->cache.frames], 2);
+		atomic_fetch_add(&f->version, 2);
 		f->image = f->f.data;
 		f->f.data = copy;
 	} else {
@@ -188,9 +230,8 @@ static void spares_drop(struct cache *c, size_t keep)
 {
 	while (c->nspares > keep) {
 		struct cached *f = cache_spare_take(c);
-		f->dropped = true;
-		f->pins = 1;
-		cache_unpin(c, f);
+		atomic_store_explicit(&f->dropped, true, memory_order_relaxed);
+		cache_collect(c, f);
 	}
 }
 
@@ -257,9 +298,9 @@ struct frame *store_frame_new(struct store *s, enum store_kind kind)
 	blobs_change(&s->blobs, e);
 	f->f.id = e->id;
 	f->blob = e;
-	f->pins = 1;
+	cache_pin(f);
 	f->dirty = true;
-	f->referenced = true;
+	cache_touch(f);
 	s->cache.ndirty++;
 	pthread_mutex_unlock(&s->lock);
 	memset(f->f.data, 0, s->m.slot_bytes);
@@ -269,19 +310,17 @@ struct frame *store_frame_new(struct store *s, enum store_kind kind)
 
 bool store_frame_view(struct store *s, uint64_t id, struct store_view *out)
 {
-	struct cache *c = &s->cache;
-	uint32_t at = atomic_load_explicit(&c->hint[id & c->hint_mask], memory_order_relaxed);
+	struct cached *f = cache_find(&s->cache, id);
 
-	if (at == 0)
+	if (!f)
 		return false;
-	struct cached *f = &c->frames[at - 1];
-	out->version = &c->version[at - 1];
+	out->version = &f->version;
 	out->seen = atomic_load_explicit(out->version, memory_order_acquire);
-	if (out->seen & 1 || f->f.id != id)
+	/* Asked once more: the place may have gone to another frame before the version was taken. */
+	if (out->seen & 1 || atomic_load_explicit(&f->shown, memory_order_relaxed) != id)
 		return false;
 	out->data = f->f.data;
-	if (!atomic_load_explicit(&f->referenced, memory_order_relaxed))
-		atomic_store_explicit(&f->referenced, true, memory_order_relaxed);
+	cache_touch(f);
 	return store_view_valid(out);
 }
 
@@ -293,7 +332,8 @@ bool store_view_valid(const struct store_view *v)
 
 void store_frame_change(struct store *s, struct frame *f)
 {
-	_Atomic uint64_t *version = &s->cache.version[cached_of(f) - s->cache.frames];
+	(void)s;
+	_Atomic uint64_t *version = &cached_of(f)->version;
 	uint64_t v = atomic_load_explicit(version, memory_order_relaxed);
 
 	assert(!(v & 1));
@@ -303,7 +343,8 @@ void store_frame_change(struct store *s, struct frame *f)
 
 void store_frame_changed(struct store *s, struct frame *f)
 {
-	_Atomic uint64_t *version = &s->cache.version[cached_of(f) - s->cache.frames];
+	(void)s;
+	_Atomic uint64_t *version = &cached_of(f)->version;
 	uint64_t v = atomic_load_explicit(version, memory_order_relaxed);
 
 	assert(v & 1);

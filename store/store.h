@@ -119,7 +119,13 @@ int store_frame_get(struct store *s, uint64_t id, struct frame **out);
 /* Pins only if it is in memory already, else NULL. Never does I/O. */
 struct frame *store_frame_peek(struct store *s, uint64_t id);
 
-void store_frame_put(struct store *s, struct frame *f); /* unpins */
+/* A frame that the caller has pinned already, without pinning it again. NULL if it is hard to find;
+ * otherwise the frame, or, where the caller has no pin on it, something that must not be looked at
+ * beyond `mark`. Takes no lock. */
+struct frame *store_frame_pinned(struct store *s, uint64_t id);
+
+void store_frame_put(struct store *s,
+        struct frame *f); /* unpins; takes no lock but for the last pin of a dropped one */
 
 enum store_need {
 	STORE_NORMAL,
