@@ -125,10 +125,11 @@ static void free_all(struct art *a)
 		store_close(a->store);
 	frame_scratch_fini(&a->scratch);
 	free(a->leaf_copy);
+	free(a->room.pin);
+	free(a->room.crumb);
 	pthread_cond_destroy(&a->wake);
 	pthread_mutex_destroy(&a->wake_lock);
 	pthread_mutex_destroy(&a->checkpoint_lock);
-	pthread_rwlock_destroy(&a->tree_lock);
 	pthread_mutex_destroy(&a->commit_lock);
 	free(a);
 }
@@ -136,7 +137,6 @@ static void free_all(struct art *a)
 static struct art *new_art(struct io *io, const struct art_options *opt)
 {
 	struct art *a = calloc(1, sizeof(*a));
-	pthread_rwlockattr_t attr;
 
 	if (!a)
 		return NULL;
@@ -147,11 +147,6 @@ static struct art *new_art(struct io *io, const struct art_options *opt)
 	if (a->opt.checkpoint_bytes == 0)
 		a->opt.checkpoint_bytes = CHECKPOINT_DEFAULT;
 	pthread_mutex_init(&a->commit_lock, NULL);
-	pthread_rwlockattr_init(&attr);
-	/* Readers that follow each other without a gap must not keep writers out. */
-	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-	pthread_rwlock_init(&a->tree_lock, &attr);
-	pthread_rwlockattr_destroy(&attr);
 	pthread_mutex_init(&a->checkpoint_lock, NULL);
 	pthread_mutex_init(&a->wake_lock, NULL);
 	pthread_cond_init(&a->wake, NULL);
@@ -236,11 +231,10 @@ bool art_failed(const struct art *a)
 
 void art_stat(struct art *a, struct art_stat *out)
 {
-	pthread_rwlock_rdlock(&a->tree_lock);
-	*out = (struct art_stat){.keys = a->keys};
-	pthread_rwlock_unlock(&a->tree_lock);
-	out->commits = atomic_load(&a->commits);
-	out->frames_dirtied = atomic_load(&a->frames_dirtied);
+	pthread_mutex_lock(&a->commit_lock);
+	*out = (struct art_stat){
+	        .keys = a->keys, .commits = a->commits, .frames_dirtied = a->frames_dirtied};
+	pthread_mutex_unlock(&a->commit_lock);
 	out->frames_split = atomic_load(&a->frames_split);
 	out->frames_merged = atomic_load(&a->frames_merged);
 	out->frames_compacted = atomic_load(&a->frames_compacted);

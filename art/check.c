@@ -240,9 +240,9 @@ int art_check(struct art *a, void (*say_line)(void *arg, const char *line), void
 	err = store_check(a->store, say_line, arg);
 	if (err >= 0) {
 		c.found = err;
-		pthread_rwlock_rdlock(&a->tree_lock);
+		pthread_mutex_lock(&a->commit_lock);
 		err = check_all(&c);
-		pthread_rwlock_unlock(&a->tree_lock);
+		pthread_mutex_unlock(&a->commit_lock);
 	}
 out:
 	free(c.buf);

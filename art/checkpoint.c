@@ -2,7 +2,7 @@
  * checkpoint.c - a consistent image at one LSN, beside the work.
  *
  *   checkpoint_lock
- *     commit_lock, tree_lock:   X = LSN of the last transaction; store_freeze(X)     an instant
+ *     commit_lock:              X = LSN of the last transaction; store_freeze(X)     an instant
  *     wal_sync(X)               W1: no frame image before the log that explains it
  *     store_commit()            frozen frames to fresh slots, flush, manifest batch, flush
  *     wal_trim(X)               W2: the log is cut only now
@@ -27,14 +27,12 @@ bool checkpoint_due(struct art *a)
 static bool freeze(struct art *a, uint64_t *lsn)
 {
 	pthread_mutex_lock(&a->commit_lock);
-	pthread_rwlock_wrlock(&a->tree_lock);
 	*lsn = atomic_load(&a->lsn);
 	bool news = store_is_dirty(a->store) || *lsn != store_root(a->store)->lsn;
 	if (news)
 		store_freeze(a->store,
 		        &(struct store_root){
 		                .lsn = *lsn, .tree = a->root, .keys = a->keys, .user = {a->arena}});
-	pthread_rwlock_unlock(&a->tree_lock);
 	pthread_mutex_unlock(&a->commit_lock);
 	return news;
 }

@@ -83,23 +83,23 @@ static int reserve_detach(struct txn *t, struct art_bytes from)
 
 int tree_reserve_move(struct txn *t, struct art_bytes from, struct art_bytes to, bool replace)
 {
-	struct walk w;
-	enum stop stop;
+	struct place p;
+	const struct walk *w = &p.walk;
 	int err;
 
 	if (overlap(from, to))
 		return -EINVAL;
-	if ((err = reserve_detach(t, from)) != 0 || (err = txn_walk(t, &w, to, &stop)) != 0)
+	if ((err = reserve_detach(t, from)) != 0 || (err = txn_find(t, &p, to)) != 0)
 		return err;
-	if (walk_is_prefix(&w, stop)) {
-		struct node *n = frame_at(w.frame->data, ref_at(w.frame->data, w.loc));
+	if (walk_is_prefix(w, p.stop)) {
+		struct node *n = frame_at(w->frame->data, ref_at(w->frame->data, w->loc));
 		bool alone = n->type == LEAF || le16_get(n->count) == 0;
-		if (!replace || !walk_leaf(&w, stop) || !alone)
+		if (!replace || !walk_leaf(w, p.stop) || !alone)
 			return -EEXIST;
-		if ((err = tree_reserve_cut(t, &w)) != 0)
+		if ((err = tree_reserve_cut(t, w)) != 0)
 			return err;
 	}
-	return tree_reserve_insert(t, to, true, t->a->leaf_bytes_max / 2);
+	return tree_reserve_insert(t, &p, true, t->a->leaf_bytes_max / 2);
 }
 
 void tree_move(struct txn *t, struct art_bytes from, struct art_bytes to)
@@ -108,7 +108,7 @@ void tree_move(struct txn *t, struct art_bytes from, struct art_bytes to)
 	uint64_t id;
 	uint8_t entry;
 
-	tree_remove(t, to);
+	tree_remove(t, to, NULL);
 	enum stop stop = txn_rewalk(t, &w, from);
 	assert(walk_is_prefix(&w, stop));
 	struct leaf *l = frame_at(w.frame->data, ref_at(w.frame->data, w.loc));
@@ -118,7 +118,7 @@ void tree_move(struct txn *t, struct art_bytes from, struct art_bytes to)
 		memcpy(t->a->leaf_copy, leaf_payload(l), p.bytes);
 		tree_cut(t, &w, false);
 		t->a->keys--;
-		tree_put(t, to, &p);
+		tree_put(t, to, &p, NULL);
 		return;
 	}
 	detach(t, &w, &id, &entry);
@@ -127,14 +127,17 @@ void tree_move(struct txn *t, struct art_bytes from, struct art_bytes to)
 
 int tree_reserve_exchange(struct txn *t, struct art_bytes one, struct art_bytes other)
 {
+	struct place p;
 	int err;
 
 	if (overlap(one, other))
 		return -EINVAL;
 	if ((err = reserve_detach(t, one)) != 0 || (err = reserve_detach(t, other)) != 0 ||
-	        (err = tree_reserve_insert(t, one, false, 0)) != 0)
+	        (err = txn_find(t, &p, one)) != 0 ||
+	        (err = tree_reserve_insert(t, &p, false, 0)) != 0 ||
+	        (err = txn_find(t, &p, other)) != 0)
 		return err;
-	return tree_reserve_insert(t, other, false, 0);
+	return tree_reserve_insert(t, &p, false, 0);
 }
 
 void tree_exchange(struct txn *t, struct art_bytes one, struct art_bytes other)

@@ -6,6 +6,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "art/search.h"
+
 enum { SHRINK_TO_4 = 3, SHRINK_TO_16 = 12, SHRINK_TO_48 = 37 };
 
 uint32_t node_base_bytes(uint8_t type)
@@ -41,18 +43,22 @@ static uint8_t *sorted(struct node *n, le16 **child)
 uint32_t node_find(void *m, art_ref ref, uint8_t byte)
 {
 	struct node *n = frame_at(m, ref);
-	le16 *child;
+	unsigned i;
 
 	switch (n->type) {
-	case NODE4:
+	case NODE4: {
+		struct node4 *n4 = (struct node4 *)n;
+		i = search4_equal(n4->byte, le16_get(n->count), byte);
+		return i < 4 ? loc_of(m, &n4->child[i]) : 0;
+	}
 	case NODE16: {
-		const uint8_t *b = sorted(n, &child);
-		const uint8_t *at = memchr(b, byte, le16_get(n->count));
-		return at ? loc_of(m, &child[at - b]) : 0;
+		struct node16 *n16 = (struct node16 *)n;
+		i = search16_equal(n16->byte, le16_get(n->count), byte);
+		return i < 16 ? loc_of(m, &n16->child[i]) : 0;
 	}
 	case NODE48: {
 		struct node48 *n48 = (struct node48 *)n;
-		unsigned i = n48->index[byte];
+		i = n48->index[byte];
 		return i ? loc_of(m, &n48->child[i - 1]) : 0;
 	}
 	default: {
@@ -65,25 +71,41 @@ uint32_t node_find(void *m, art_ref ref, uint8_t byte)
 uint32_t node_next(void *m, art_ref ref, unsigned from, uint8_t *byte)
 {
 	struct node *n = frame_at(m, ref);
+	unsigned i;
 
-	if (n->type == NODE4 || n->type == NODE16) {
-		le16 *child;
-		const uint8_t *b = sorted(n, &child);
-		for (unsigned i = 0, count = le16_get(n->count); i < count; i++)
-			if (b[i] >= from) {
-				*byte = b[i];
-				return loc_of(m, &child[i]);
-			}
-		return 0;
+	switch (n->type) {
+	case NODE4: {
+		struct node4 *n4 = (struct node4 *)n;
+		i = search_from_plain(n4->byte, 4, le16_get(n->count), from);
+		if (i == SEARCH_NONE)
+			return 0;
+		*byte = n4->byte[i];
+		return loc_of(m, &n4->child[i]);
 	}
-	for (unsigned b = from; b < 256; b++) {
-		uint32_t loc = node_find(m, ref, (uint8_t)b);
-		if (loc) {
-			*byte = (uint8_t)b;
-			return loc;
-		}
+	case NODE16: {
+		struct node16 *n16 = (struct node16 *)n;
+		i = search16_from(n16->byte, le16_get(n->count), from);
+		if (i == SEARCH_NONE)
+			return 0;
+		*byte = n16->byte[i];
+		return loc_of(m, &n16->child[i]);
 	}
-	return 0;
+	case NODE48: {
+		struct node48 *n48 = (struct node48 *)n;
+		from = search256_nonzero(n48->index, from);
+		/* Asked for once more, and 0 by now only while others change it. */
+		i = from < 256 ? n48->index[from] : 0;
+		*byte = (uint8_t)from;
+		return i ? loc_of(m, &n48->child[i - 1]) : 0;
+	}
+	default: {
+		struct node256 *n256 = (struct node256 *)n;
+		while (from < 256 && !le16_get(n256->child[from]))
+			from++;
+		*byte = (uint8_t)from;
+		return from < 256 ? loc_of(m, &n256->child[from]) : 0;
+	}
+	}
 }
 
 /* The type that holds one more child. */
@@ -153,7 +175,7 @@ static void refill(struct node *to, struct node *from)
 	to->term = from->term;
 	memcpy(node_prefix(to), node_prefix(from), from->prefix_bytes);
 	/* A node is a frame of its own for node_next(): ref 0 is where it begins. */
-	while (next < 256 && (loc = node_next(from, 0, next, &byte)) != 0) {
+	while ((loc = node_next(from, 0, next, &byte)) != 0) {
 		node_place(to, byte, ref_at(from, loc));
 		next = byte + 1u;
 	}

@@ -1,333 +1,171 @@
 /*
- * read.c - point lookups.
- *
- * First without any lock: look at frame after frame, and at the end ask of each whether it has changed
- * since. If not, all of it was true at one moment. A graft changes the frames at its two ends, so a reader
- * that was below one of them on its way notices too, and never sees a value under a name that it did not
- * have. Who cannot be sure after a few tries, or needs a frame from disk, takes tree_lock.
- *
- * Bytes that may be changing bound nothing: each step of a walk consumes a byte of the key, lengths are
- * compared before use, and the farthest that a wrong ref can point stays within STORE_VIEW_BEYOND.
+ * read.c - point lookups: first without any lock, and if that does not come to an end, with it.
  */
 #include <errno.h>
 #include <string.h>
 
-#include "art/tree.h"
+#include "art/look.h"
 
-int tree_follow(struct art *a, const struct link *l, struct frame **out)
-{
-	struct frame *f;
-	uint8_t entry = l->entry;
-	int err = store_frame_get(a->store, link_id(l), &f);
-
-	if (err)
-		return err == -ENOENT ? -EUCLEAN : err;
-	struct frame_head *h = f->data;
-	if (le32_get(h->magic) == ART_FRAME_MAGIC && entry < le16_get(h->entries_max) &&
-	        ref_at(h, entry_loc(h, entry)) != 0) {
-		*out = f;
-		return 0;
-	}
-	store_frame_put(a->store, f);
-	return -EUCLEAN;
-}
-
-int tree_walk(struct art *a, struct walk *w, struct art_bytes key, enum stop *stop)
-{
-	struct frame *f;
-	int err = store_frame_get(a->store, a->root, &f);
-
-	if (err)
-		return err;
-	walk_start(w, key, f);
-	while ((*stop = walk_down(w)) == STOP_LINK) {
-		struct link l = *walk_link(w);
-		err = tree_follow(a, &l, &f);
-		store_frame_put(a->store, w->frame);
-		if (err)
-			return err;
-		walk_enter(w, f, l.entry);
-	}
-	return 0;
-}
-
-int tree_find(struct art *a, struct art_bytes key, struct frame **frame, struct leaf **leaf)
-{
-	struct walk w;
-	enum stop stop;
-	int err = tree_walk(a, &w, key, &stop);
-
-	if (err)
-		return err;
-	uint32_t loc = walk_leaf(&w, stop);
-	if (loc == 0) {
-		store_frame_put(a->store, w.frame);
-		return -ENOENT;
-	}
-	*frame = w.frame;
-	*leaf = frame_at(w.frame->data, ref_at(w.frame->data, loc));
-	return 0;
-}
-
-/* ---- without a lock ---------------------------------------------------------------------------- */
-
-/* The races of a look are real, and what they bring is thrown away; so the thread sanitizer is asked not to
- * watch these reads. Everything else stays watched. */
-#ifdef __SANITIZE_THREAD__
-void AnnotateIgnoreReadsBegin(const char *file, int line);
-void AnnotateIgnoreReadsEnd(const char *file, int line);
-#else
-#define AnnotateIgnoreReadsBegin(file, line) ((void)0)
-#define AnnotateIgnoreReadsEnd(file, line)   ((void)0)
-#endif
-
-enum { LOOK_FRAMES_MAX = 16, LOOK_TRIES = 3 };
-enum { UNSURE = 1 }; /* the lookup must be done with the lock */
-
-struct look {
-	struct store_view view[LOOK_FRAMES_MAX];
-	unsigned views;
-	struct frame frame[LOOK_FRAMES_MAX];
+/* The leaf of a key, or of the longest key that a key begins with, while the frames that led there are held. */
+struct found {
+	struct frame frame; /* for the walk */
+	struct seen seen;
 	struct walk walk;
 	enum stop stop;
-	/* The longest key on the way: its leaf, and its length. */
-	void *m;
-	uint32_t term_loc;
-	size_t term_depth;
+	struct seen leaf_seen;
+	uint32_t leaf_loc; /* 0: none */
+	size_t leaf_depth; /* bytes of the key that lead to it */
 };
 
-static bool look_valid(const struct look *k)
+static void keep(struct look *k, struct found *d, uint32_t loc, size_t depth)
 {
-	for (unsigned i = 0; i < k->views; i++)
-		if (!store_view_valid(&k->view[i]))
-			return false;
-	return true;
+	if (loc == 0)
+		return;
+	if (d->leaf_seen.pin != d->seen.pin)
+		look_leave(k, &d->leaf_seen);
+	d->leaf_seen = d->seen;
+	d->leaf_loc = loc;
+	d->leaf_depth = depth;
 }
 
-static void look_term(struct look *k, void *m, uint32_t loc, size_t depth)
+/* Leaves the frame, unless the leaf is there. */
+static void leave(struct look *k, struct found *d)
 {
-	if (loc) {
-		k->m = m;
-		k->term_loc = loc;
-		k->term_depth = depth;
-	}
+	if (d->seen.pin != d->leaf_seen.pin)
+		look_leave(k, &d->seen);
 }
 
-/* Walks as far as the key leads; false if that cannot be done without a lock. */
-static bool look_walk(struct art *a, struct art_bytes key, struct look *k)
+/* Walks as far as the key leads. With `longest`, remembers the last key on the way. */
+static int walk_all(struct look *k, struct art_bytes key, bool longest, struct found *d)
 {
-	struct walk *w = &k->walk;
-	uint64_t id = a->root;
+	struct walk *w = &d->walk;
+	uint64_t id = k->a->root;
 	uint8_t entry = 0;
+	int err;
 
-	*w = (struct walk){.key = key};
-	k->m = NULL;
-	for (k->views = 0; k->views < LOOK_FRAMES_MAX;) {
-		struct store_view *v = &k->view[k->views];
-		struct frame *f = &k->frame[k->views];
-		/* The child's version is taken before the parents are asked once more, so the link
-		 * did lead to this child while the child was like this. */
-		if (!store_frame_view(a->store, id, v) || !look_valid(k))
-			return false;
-		k->views++;
-		*f = (struct frame){.id = id, .data = (void *)v->data};
-		w->frame = f;
-		w->loc = entry_loc_unchecked(f->data, entry);
+	*w = (struct walk){.key = key, .frame = &d->frame};
+	d->leaf_seen = d->seen = (struct seen){0};
+	d->leaf_loc = 0;
+	/* An empty tree's root has no entry yet. */
+	if (k->locked && k->a->keys == 0)
+		return -ENOENT;
+	for (;;) {
+		struct seen next;
+		if ((err = look_enter(k, id, entry, &next)) != 0)
+			return err;
+		leave(k, d);
+		d->seen = next;
+		d->frame.data = next.m;
+		w->loc = entry_loc_unchecked(next.m, entry);
 		w->term_loc = 0;
-		k->stop = walk_down(w);
-		look_term(k, f->data, w->term_loc, w->term_depth);
-		if (k->stop != STOP_LINK)
-			return true;
+		d->stop = walk_down(w);
+		if (longest)
+			keep(k, d, w->term_loc, w->term_depth);
+		if (d->stop != STOP_LINK)
+			break;
 		struct link l = *walk_link(w);
 		id = link_id(&l);
 		entry = l.entry;
 	}
-	return false;
-}
-
-/* Copies from the leaf at `loc` if its value lives there. */
-static int look_value(struct art *a, struct look *k, void *m, uint32_t loc, size_t offset,
-        void *buf, size_t cap, size_t *bytes)
-{
-	struct leaf *l = frame_at(m, ref_at(m, loc));
-	uint32_t n = le32_get(l->payload_bytes);
-
-	if (l->home != HOME_LEAF || n > a->inline_bytes_max)
-		return UNSURE;
-	if (offset < n && cap > 0)
-		memcpy(buf, leaf_payload(l) + offset, cap < n - offset ? cap : n - offset);
-	if (!look_valid(k))
-		return UNSURE;
-	if (bytes)
-		*bytes = n;
+	if (!longest)
+		keep(k, d, walk_leaf(w, d->stop), key.bytes);
+	else if (d->stop == STOP_LEAF) {
+		const struct leaf *l = frame_at(d->seen.m, ref_at(d->seen.m, w->loc));
+		if (w->match == le16_get(l->suffix_bytes))
+			keep(k, d, w->loc, w->depth + w->match);
+	}
 	return 0;
 }
 
-static int look_get(
-        struct art *a, struct art_bytes key, size_t offset, void *buf, size_t cap, size_t *bytes)
+/* The bytes of a value that lives elsewhere are read when the leaf is known to have been true; what it names
+ * may go meanwhile. */
+static int copy_out(
+        struct look *k, const struct found *d, size_t offset, void *buf, size_t cap, size_t *bytes)
 {
-	struct look k;
+	struct art *a = k->a;
+	struct leaf *l = frame_at(d->leaf_seen.m, ref_at(d->leaf_seen.m, d->leaf_loc));
+	uint32_t n = le32_get(l->payload_bytes);
+	struct payload p = {l->home, leaf_payload(l), n};
+	uint8_t ref[sizeof(struct data_ref)];
+	int err;
 
-	if (!look_walk(a, key, &k))
-		return UNSURE;
-	uint32_t loc = walk_leaf(&k.walk, k.stop);
-	if (loc == 0)
-		return look_valid(&k) ? -ENOENT : UNSURE;
-	return look_value(a, &k, k.walk.frame->data, loc, offset, buf, cap, bytes);
-}
-
-static int look_longest(
-        struct art *a, struct art_bytes key, size_t *matched, void *buf, size_t cap, size_t *bytes)
-{
-	struct look k;
-
-	if (!look_walk(a, key, &k))
-		return UNSURE;
-	const struct walk *w = &k.walk;
-	if (k.stop == STOP_LEAF) {
-		const struct leaf *l = frame_at(w->frame->data, ref_at(w->frame->data, w->loc));
-		if (w->match == le16_get(l->suffix_bytes))
-			look_term(&k, w->frame->data, w->loc, w->depth + w->match);
+	if (n > (p.home == HOME_LEAF ? a->leaf_bytes_max : sizeof(ref)))
+		return k->locked ? -EUCLEAN : UNSURE;
+	if (p.home == HOME_LEAF) {
+		if (offset < n && cap > 0)
+			memcpy(buf, (const char *)p.data + offset,
+			        cap < n - offset ? cap : n - offset);
+		if (!k->locked && !look_valid(k))
+			return UNSURE;
+		if (bytes)
+			*bytes = n;
+		return 0;
 	}
-	if (!k.m)
-		return look_valid(&k) ? -ENOENT : UNSURE;
-	int err = look_value(a, &k, k.m, k.term_loc, 0, buf, cap, bytes);
-	if (!err)
-		*matched = k.term_depth;
+	memcpy(ref, p.data, n);
+	p.data = ref;
+	if (!k->locked && !look_valid(k))
+		return UNSURE;
+	err = payload_read(a, &p, offset, buf, cap);
+	if (err && !k->locked)
+		return UNSURE;
+	if (!err && bytes)
+		*bytes = payload_value_bytes(&p);
 	return err;
 }
 
-/* ---- with it ----------------------------------------------------------------------------------- */
+static int look_for(struct look *k, struct art_bytes key, size_t *matched, size_t offset, void *buf,
+        size_t cap, size_t *bytes)
+{
+	struct found d;
+	int err = walk_all(k, key, matched != NULL, &d);
+
+	if (!err && d.leaf_loc == 0)
+		err = k->locked || look_valid(k) ? -ENOENT : UNSURE;
+	if (!err)
+		err = copy_out(k, &d, offset, buf, cap, bytes);
+	if (!err && matched)
+		*matched = d.leaf_depth;
+	leave(k, &d);
+	look_leave(k, &d.leaf_seen);
+	return err;
+}
 
 bool tree_retry(struct art *a, int err, unsigned *tries)
 {
 	return err == -EAGAIN && (*tries)++ < 8 && checkpoint_run(a) == 0;
 }
 
-static int get_once(
-        struct art *a, struct art_bytes key, size_t offset, void *buf, size_t cap, size_t *bytes)
+static int read_value(struct art *a, struct art_bytes key, size_t *matched, size_t offset,
+        void *buf, size_t cap, size_t *bytes)
 {
-	struct frame *f;
-	struct leaf *l;
+	struct look k;
+	unsigned tries = 0;
+	int err = UNSURE;
 
-	pthread_rwlock_rdlock(&a->tree_lock);
-	int err = tree_find(a, key, &f, &l);
-	if (!err) {
-		err = value_read(a, l, offset, buf, cap);
-		if (!err && bytes)
-			*bytes = value_bytes(l);
-		store_frame_put(a->store, f);
+	for (unsigned i = 0; i < LOOK_TRIES && err == UNSURE; i++) {
+		AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+		look_begin(&k, a, false);
+		err = look_for(&k, key, matched, offset, buf, cap, bytes);
+		look_end(&k);
+		AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
 	}
-	pthread_rwlock_unlock(&a->tree_lock);
-	return err;
+	while (err == UNSURE || tree_retry(a, err, &tries)) {
+		pthread_mutex_lock(&a->commit_lock);
+		look_begin(&k, a, true);
+		err = look_for(&k, key, matched, offset, buf, cap, bytes);
+		pthread_mutex_unlock(&a->commit_lock);
+	}
+	return err == -EAGAIN ? -ENOMEM : err;
 }
 
 int art_get(
         struct art *a, struct art_bytes key, size_t offset, void *buf, size_t cap, size_t *bytes)
 {
-	unsigned tries = 0;
-	int err = UNSURE;
-
-	AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
-	for (unsigned i = 0; i < LOOK_TRIES && err == UNSURE; i++)
-		err = look_get(a, key, offset, buf, cap, bytes);
-	AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
-	if (err != UNSURE)
-		return err;
-	do
-		err = get_once(a, key, offset, buf, cap, bytes);
-	while (tree_retry(a, err, &tries));
-	return err == -EAGAIN ? -ENOMEM : err;
-}
-
-/* The longest key on the way that a walk has gone so far. */
-struct longest {
-	struct frame *frame; /* pinned, or NULL */
-	uint32_t loc;
-	size_t depth;
-};
-
-static void remember(struct art *a, struct longest *best, const struct walk *w)
-{
-	struct frame *same;
-
-	if (w->term_loc == 0)
-		return;
-	if (best->frame)
-		store_frame_put(a->store, best->frame);
-	*best = (struct longest){NULL, w->term_loc, w->term_depth};
-	if (store_frame_get(a->store, w->frame->id, &same) == 0) /* pinned: cannot fail */
-		best->frame = same;
-}
-
-static int walk_longest(struct art *a, struct art_bytes key, struct longest *best)
-{
-	struct walk w;
-	struct frame *f;
-	enum stop stop;
-	int err = store_frame_get(a->store, a->root, &f);
-
-	if (err)
-		return err;
-	walk_start(&w, key, f);
-	while ((stop = walk_down(&w)) == STOP_LINK) {
-		struct link l = *walk_link(&w);
-		err = tree_follow(a, &l, &f);
-		if (!err)
-			remember(a, best, &w);
-		store_frame_put(a->store, w.frame);
-		if (err)
-			return err;
-		walk_enter(&w, f, l.entry);
-	}
-	if (stop == STOP_LEAF) {
-		const struct leaf *l = frame_at(w.frame->data, ref_at(w.frame->data, w.loc));
-		if (w.match == le16_get(l->suffix_bytes)) {
-			w.term_loc = w.loc;
-			w.term_depth = w.depth + w.match;
-		}
-	}
-	remember(a, best, &w);
-	store_frame_put(a->store, w.frame);
-	return best->frame ? 0 : -ENOENT;
-}
-
-static int longest_once(
-        struct art *a, struct art_bytes key, size_t *matched, void *buf, size_t cap, size_t *bytes)
-{
-	struct longest best = {0};
-
-	pthread_rwlock_rdlock(&a->tree_lock);
-	int err = walk_longest(a, key, &best);
-	if (!err) {
-		struct leaf *l = frame_at(best.frame->data, ref_at(best.frame->data, best.loc));
-		err = value_read(a, l, 0, buf, cap);
-		if (!err) {
-			*matched = best.depth;
-			if (bytes)
-				*bytes = value_bytes(l);
-		}
-	}
-	if (best.frame)
-		store_frame_put(a->store, best.frame);
-	pthread_rwlock_unlock(&a->tree_lock);
-	return err;
+	return read_value(a, key, NULL, offset, buf, cap, bytes);
 }
 
 int art_longest_prefix(
         struct art *a, struct art_bytes key, size_t *matched, void *buf, size_t cap, size_t *bytes)
 {
-	unsigned tries = 0;
-	int err = UNSURE;
-
-	AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
-	for (unsigned i = 0; i < LOOK_TRIES && err == UNSURE; i++)
-		err = look_longest(a, key, matched, buf, cap, bytes);
-	AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
-	if (err != UNSURE)
-		return err;
-	do
-		err = longest_once(a, key, matched, buf, cap, bytes);
-	while (tree_retry(a, err, &tries));
-	return err == -EAGAIN ? -ENOMEM : err;
+	return read_value(a, key, matched, 0, buf, cap, bytes);
 }

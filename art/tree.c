@@ -277,6 +277,7 @@ static bool ensure_room(struct txn *t, const struct walk *w, uint32_t bytes)
 
 	if (frame_room(m, a->slot_bytes) >= bytes)
 		return true;
+	txn_changed(t, w->frame);
 	if (after + a->slot_bytes / 16 <= a->slot_bytes || !tree_split(t, w)) {
 		assert(after <= a->slot_bytes);
 		frame_compact(&a->scratch, m);
@@ -345,7 +346,7 @@ static void replace_leaf(struct txn *t, struct frame *f, uint32_t loc, const str
 	frame_free(m, ref);
 }
 
-static void insert(struct txn *t, struct art_bytes key, const struct line *end)
+static void insert(struct txn *t, struct art_bytes key, const struct line *end, struct place *at)
 {
 	struct art *a = t->a;
 	uint32_t payload = end->leaf ? end->leaf->bytes : 0;
@@ -353,11 +354,16 @@ static void insert(struct txn *t, struct art_bytes key, const struct line *end)
 	enum stop stop;
 	unsigned spills, tries = 0;
 
-	do {
-		assert(tries++ < 64);
-		stop = txn_rewalk(t, &w, key);
-	} while (
-	        !ensure_room(t, &w, insert_room(a, &w, stop, end->leaf != NULL, payload, &spills)));
+	stop = txn_return(t, at, &w, key, true);
+	uint32_t room = insert_room(a, &w, stop, end->leaf != NULL, payload, &spills);
+	if (frame_room(w.frame->data, a->slot_bytes) < room) {
+		do {
+			assert(tries++ < 64);
+			stop = txn_rewalk(t, &w, key);
+			room = insert_room(a, &w, stop, end->leaf != NULL, payload, &spills);
+		} while (!ensure_room(t, &w, room));
+	}
+	txn_changed(t, w.frame);
 
 	void *m = w.frame->data;
 	uint32_t loc = walk_leaf(&w, stop);
@@ -422,22 +428,19 @@ static int reserve_whole_way(struct txn *t, const struct walk *w, bool leaf, uin
 	return err;
 }
 
-int tree_reserve_insert(struct txn *t, struct art_bytes key, bool leaf, uint32_t payload_bytes)
+int tree_reserve_insert(struct txn *t, const struct place *p, bool leaf, uint32_t payload_bytes)
 {
 	struct art *a = t->a;
-	struct walk w;
-	enum stop stop;
+	struct walk w = p->walk;
 	unsigned spills;
-	int err = txn_walk(t, &w, key, &stop);
+	int err;
 
-	if (err)
-		return err;
 	if (t->cuts > 0)
 		return reserve_whole_way(t, &w, leaf, payload_bytes);
 	if ((err = txn_writable(t, w.frame)) != 0)
 		return err;
 	uint64_t before = w.frame->mark >> MARK_NEED_SHIFT;
-	uint32_t room = insert_room(a, &w, stop, leaf, payload_bytes, &spills);
+	uint32_t room = insert_room(a, &w, p->stop, leaf, payload_bytes, &spills);
 	if (before > 0) /* puts before this one may change what it finds in the frame */
 		room = insert_room_max(
 		        a, w.key.bytes - w.frame_depth, leaf, payload_bytes, &spills);
@@ -454,14 +457,14 @@ int tree_reserve_insert(struct txn *t, struct art_bytes key, bool leaf, uint32_t
 	return w.crumb > 0 ? txn_writable(t, t->crumb[w.crumb - 1].frame) : 0;
 }
 
-void tree_put(struct txn *t, struct art_bytes key, const struct payload *p)
+void tree_put(struct txn *t, struct art_bytes key, const struct payload *p, struct place *at)
 {
-	insert(t, key, &(struct line){.leaf = p});
+	insert(t, key, &(struct line){.leaf = p}, at);
 }
 
 void tree_attach(struct txn *t, struct art_bytes key, uint64_t id, uint8_t entry)
 {
-	insert(t, key, &(struct line){.id = id, .entry = entry});
+	insert(t, key, &(struct line){.id = id, .entry = entry}, NULL);
 }
 
 /* ---- cut ------------------------------------------------------------------------------------- */
@@ -520,7 +523,9 @@ void tree_cut(struct txn *t, const struct walk *w, bool keep_last)
 {
 	struct art *a = t->a;
 	const struct branch *b = &w->branch;
-	void *m = t->crumb[b->crumb].frame->data;
+	/* The crumbs are asked only where the branch is in another frame. */
+	struct frame *f = b->crumb == w->crumb ? w->frame : t->crumb[b->crumb].frame;
+	void *m = f->data;
 
 	/* From the bottom up, so that a frame is left before what leads to it goes. */
 	for (unsigned i = w->crumb; i > b->crumb; i--) {
@@ -530,10 +535,12 @@ void tree_cut(struct txn *t, const struct walk *w, bool keep_last)
 		subtree_free(&a->scratch, c->frame->data,
 		        ref_at(c->frame->data, entry_loc(c->frame->data, c->entry)));
 		entry_remove(c->frame->data, c->entry);
+		txn_changed(t, c->frame);
 		note_underfull(t, c->frame->data);
 		if (le16_get(frame_head(c->frame->data)->entries) == 0)
 			txn_drop(t, c->frame);
 	}
+	txn_changed(t, f);
 	if (b->node_loc == 0) { /* the whole tree was one line */
 		subtree_free(&a->scratch, m, ref_at(m, entry_loc(m, 0)));
 		entry_remove(m, 0);
@@ -557,25 +564,18 @@ int tree_reserve_cut(struct txn *t, const struct walk *w)
 	return err;
 }
 
-int tree_reserve_remove(struct txn *t, struct art_bytes key)
-{
-	struct walk w;
-	enum stop stop;
-	int err = txn_walk(t, &w, key, &stop);
-
-	return err ? err : tree_reserve_cut(t, &w);
-}
-
-void tree_remove(struct txn *t, struct art_bytes key)
+void tree_remove(struct txn *t, struct art_bytes key, struct place *at)
 {
 	struct art *a = t->a;
 	struct walk w;
-	enum stop stop = txn_rewalk(t, &w, key);
-	void *m = w.frame->data;
+	enum stop stop = txn_return(t, at, &w, key, true);
 	uint32_t loc = walk_leaf(&w, stop);
 
 	if (loc == 0)
 		return;
+	if (w.branch.crumb != w.crumb)
+		stop = txn_return(t, at, &w, key, false);
+	void *m = w.frame->data;
 	a->keys--;
 	value_drop(t, frame_at(m, ref_at(m, loc)));
 	struct node *n = frame_at(m, ref_at(m, w.loc));
@@ -583,6 +583,7 @@ void tree_remove(struct txn *t, struct art_bytes key)
 		frame_free(m, le16_get(n->term));
 		n->term = le16_of(0);
 		collapse(a, m, w.loc);
+		txn_changed(t, w.frame);
 		note_underfull(t, m);
 		return;
 	}

@@ -5,16 +5,15 @@
  *
  *   rank  lock                   guards                                         held across I/O
  *   1     art.checkpoint_lock    one checkpoint at a time                       yes
- *   2     art.commit_lock        one transaction at a time; struct txn; freeze  yes (loading
- * frames, log space) 3     art.tree_lock          root, keys, every frame's content yes 4
- * art.wake_lock          what the checkpointer waits for                no
+ *   2     art.commit_lock        one transaction at a time; every change of     yes (loading frames,
+ *                                a frame; struct txn; freeze                    log space)
+ *   3     art.wake_lock          what the checkpointer waits for                no
  *
- * Point lookups take no lock while they find frames in memory (read.c); store_frame_change() and
- * store_frame_changed() tell them what a transaction is changing.
+ * Readers take no lock: they look (look.h). Only who could not be sure after a few tries reads with
+ * commit_lock held. store_frame_change() and store_frame_changed() tell those who look what a
+ * transaction is changing.
  *
- * A transaction holds ranks 2 and 3 (alone) from its guards to its last change. Frames are handed
- * about pinned, and whoever changes one has called store_frame_write() on it first: that is where
- * latches per frame take the place of tree_lock.
+ * Frames are handed about pinned, and whoever changes one has called store_frame_write() on it first.
  */
 #ifndef ART_TREE_H
 #define ART_TREE_H
@@ -24,6 +23,13 @@
 
 #include "art/art.h"
 #include "art/node.h"
+
+/* Arrays that grow as transactions need them. */
+struct txn_room {
+	struct frame **pin;
+	struct crumb *crumb;
+	unsigned pins_max, crumbs_max;
+};
 
 struct art {
 	struct io *io;       /* immutable after open */
@@ -36,15 +42,15 @@ struct art {
 	uint32_t arena_bytes_max;  /* a value in an arena */
 
 	pthread_mutex_t commit_lock;
-	pthread_rwlock_t tree_lock;
-	uint64_t root; /* blob id of the frame whose entry 0 is the root; guarded by tree_lock */
-	uint64_t keys; /* guarded by tree_lock */
+	uint64_t root; /* blob id of the frame whose entry 0 is the root; immutable after open */
+	uint64_t keys; /* guarded by commit_lock */
 	uint64_t
 	        arena; /* blob id of the arena that is being filled, or 0; guarded by commit_lock */
 	_Atomic uint64_t lsn;         /* of the last transaction applied */
-	struct frame_scratch scratch; /* guarded by tree_lock held alone */
-	uint8_t *leaf_copy;           /* leaf_bytes_max; guarded as scratch */
-	bool replaying;               /* guarded by commit_lock */
+	struct frame_scratch scratch; /* guarded by commit_lock, as the next three */
+	uint8_t *leaf_copy;           /* leaf_bytes_max */
+	struct txn_room room;         /* lent to the transaction under way */
+	bool replaying;
 
 	pthread_mutex_t checkpoint_lock;
 	_Atomic uint64_t checkpoint_lsn;
@@ -54,8 +60,8 @@ struct art {
 	pthread_cond_t wake;
 	bool stopping, nudged; /* guarded by wake_lock */
 
-	_Atomic uint64_t commits, frames_dirtied, frames_split, frames_merged, frames_compacted,
-	        checkpoints;
+	uint64_t commits, frames_dirtied; /* guarded by commit_lock */
+	_Atomic uint64_t frames_split, frames_merged, frames_compacted, checkpoints;
 };
 
 /* ---- walks: one descent along a key ---------------------------------------------------------- */
@@ -118,6 +124,13 @@ struct payload {
 	uint32_t bytes;
 };
 
+/* A frame on the way of a walk, and how it was entered. */
+struct crumb {
+	struct frame *frame;
+	uint32_t up_loc; /* loc, in the frame above, of the node whose link led here */
+	uint8_t entry;
+};
+
 /* One transaction from reserve to the end. All frames that it touches are pinned here. */
 struct txn {
 	struct art *a;
@@ -128,28 +141,47 @@ struct txn {
 	uint32_t arena_room; /* bytes left in the arena at hand, while reserving */
 	uint64_t room;       /* bytes that inserts beside cuts may allocate */
 	unsigned cuts;       /* operations of this transaction that take something away */
+	bool moves;          /* it moves whole subtrees */
 	bool applying;       /* writable frames are marked as changing */
 	bool underfull;      /* a frame has become so empty that merging is worth a look */
-	/* The frames of the walk at hand, root first, and how each was entered. */
-	struct crumb {
-		struct frame *frame;
-		uint32_t up_loc; /* loc, in the frame above, of the node whose link led here */
-		uint8_t entry;
-	} * crumb;
+	struct crumb *crumb; /* of the last walk, root first */
 	unsigned crumbs_max;
+	uint64_t walks, changes; /* so far */
+};
+
+/* Where reserve found a key, so that apply need not walk there again. */
+struct place {
+	struct walk walk;
+	enum stop stop;
+	uint64_t frame_id; /* of walk.frame, which may be gone meanwhile; 0: not known */
+	uint64_t walks;    /* t->walks then: the crumbs are of this walk until the next one */
 };
 
 /* frame->mark during a transaction: what has been done for it, and the bytes that apply may need in
  * it. */
-enum { MARK_PINNED = 1, MARK_WRITABLE = 2, MARK_MAY_SPLIT = 4, MARK_NEED_SHIFT = 8 };
+enum {
+	MARK_PINNED = 1,
+	MARK_WRITABLE = 2,
+	MARK_MAY_SPLIT = 4,
+	MARK_CHANGED = 8, /* by this transaction: places in it are not valid any more */
+	MARK_NEED_SHIFT = 8
+};
 
 int txn_pin(struct txn *t, uint64_t id, struct frame **out);
 int txn_writable(struct txn *t, struct frame *f);
 /* [apply] A new TREE or ARENA frame, pinned by the transaction. */
 struct frame *txn_new_frame(struct txn *t, enum store_kind kind);
 int txn_walk(struct txn *t, struct walk *w, struct art_bytes key, enum stop *stop);
+/* The same, and remembers it. */
+int txn_find(struct txn *t, struct place *p, struct art_bytes key);
 /* [apply] The same on frames that are pinned already: cannot fail. */
 enum stop txn_rewalk(struct txn *t, struct walk *w, struct art_bytes key);
+/* [apply] The walk to a place, without walking if it is still there. `alone`: only the last frame of
+ * the walk is of interest, not the crumbs. */
+enum stop txn_return(
+        struct txn *t, struct place *p, struct walk *w, struct art_bytes key, bool alone);
+/* [apply] Says that things have moved in a frame. */
+void txn_changed(struct txn *t, struct frame *f);
 
 /* Unpins everything and gives the marks back. */
 void txn_end(struct txn *t);
@@ -164,16 +196,15 @@ uint32_t walk_leaf(const struct walk *w, enum stop stop);
 /* All keys below the stop, and there are some, begin with the key of the walk. */
 bool walk_is_prefix(const struct walk *w, enum stop stop);
 
-/* [reserve] For tree_put() of that many bytes of payload, or for tree_attach(): `leaf` tells which.
- */
-int tree_reserve_insert(struct txn *t, struct art_bytes key, bool leaf, uint32_t payload_bytes);
+/* [reserve] For tree_put() of that many bytes of payload, or for tree_attach(): `leaf` tells which. `p` is
+ * where txn_find() has found the key. */
+int tree_reserve_insert(struct txn *t, const struct place *p, bool leaf, uint32_t payload_bytes);
 /* [reserve] For tree_cut() at the stop of this walk. */
 int tree_reserve_cut(struct txn *t, const struct walk *w);
-int tree_reserve_remove(struct txn *t, struct art_bytes key);
 
 /* [apply] */
-void tree_put(struct txn *t, struct art_bytes key, const struct payload *p);
-void tree_remove(struct txn *t, struct art_bytes key); /* if it is there */
+void tree_put(struct txn *t, struct art_bytes key, const struct payload *p, struct place *at);
+void tree_remove(struct txn *t, struct art_bytes key, struct place *at); /* if it is there */
 /* [apply] Hangs the subtree that is entry `entry` of frame `id` below a key that nothing begins
  * with. */
 void tree_attach(struct txn *t, struct art_bytes key, uint64_t id, uint8_t entry);
@@ -205,9 +236,13 @@ void tree_exchange(struct txn *t, struct art_bytes one, struct art_bytes other);
  * ---------------------------------------------------------------------------------------- */
 
 enum home value_home(const struct art *a, size_t bytes);
+struct payload leaf_payload_view(struct leaf *l);
 size_t value_bytes(struct leaf *l);
-/* Copies [offset, offset+cap) of the value, as far as there is. */
+size_t payload_value_bytes(const struct payload *p);
+/* Copies [offset, offset+cap) of the value, as far as there is. Needs no lock where the payload is a copy;
+ * -ENOENT, -EUCLEAN or -EBADMSG may then mean that the value is gone. */
 int value_read(struct art *a, struct leaf *l, size_t offset, void *buf, size_t cap);
+int payload_read(struct art *a, const struct payload *p, size_t offset, void *buf, size_t cap);
 int arena_reserve(struct txn *t, uint32_t bytes); /* [reserve] room for one more value */
 void arena_put(
         struct txn *t, const void *data, uint32_t bytes, struct arena_ref *out); /* [apply] */
@@ -219,16 +254,9 @@ int arena_validate(const void *m, uint32_t slot_bytes, uint64_t id);
 /* ---- read.c
  * ----------------------------------------------------------------------------------------- */
 
-/* A walk for reading: on success w->frame is pinned, and nothing else. Needs tree_lock. */
-int tree_walk(struct art *a, struct walk *w, struct art_bytes key, enum stop *stop);
-/* The frame behind a link, pinned. -EUCLEAN if it is not what the link says. */
-int tree_follow(struct art *a, const struct link *l, struct frame **out);
 /* After a read that failed: true if it was for want of clean frames, and there are some now. The caller
  * holds no lock and no pin. */
 bool tree_retry(struct art *a, int err, unsigned *tries);
-/* The leaf of a key, in a frame that the caller unpins; -ENOENT. Needs tree_lock. */
-int tree_find(struct art *a, struct art_bytes key, struct frame **frame, struct leaf **leaf);
-
 /* ---- checkpoint.c
  * ----------------------------------------------------------------------------------- */
 

@@ -2,9 +2,8 @@
  * txn.c - transactions: reserve, log, apply.
  *
  *   write large values     to fresh slots, no lock held, named by nothing yet
- *   lock                   commit_lock, tree_lock
- *   guards                 against the state as it is
- *   reserve                load and pin every frame that will change, make it writable, set aside
+ *   lock                   commit_lock
+ *   reserve                check the guards, load and pin every frame that will change, make it writable, set aside
  * the frames that splits may need, make room in the log log                    one record: cannot
  * fail apply                  cannot fail: memory only, all of it pinned unlock
  *
@@ -40,10 +39,15 @@ static int grow(void *array, unsigned *max, unsigned want, size_t one_bytes)
 
 int txn_pin(struct txn *t, uint64_t id, struct frame **out)
 {
-	struct frame *f;
-	int err = grow(&t->pin, &t->pins_max, t->pins + 1, sizeof(t->pin[0]));
+	struct frame *f = store_frame_pinned(t->a->store, id);
+	int err;
 
-	if (err || (err = store_frame_get(t->a->store, id, &f)) != 0)
+	if (f && f->mark & MARK_PINNED) {
+		*out = f;
+		return 0;
+	}
+	if ((err = grow(&t->pin, &t->pins_max, t->pins + 1, sizeof(t->pin[0]))) != 0 ||
+	        (err = store_frame_get(t->a->store, id, &f)) != 0)
 		return err == -ENOENT ? -EUCLEAN : err;
 	if (f->mark & MARK_PINNED) {
 		store_frame_put(t->a->store, f);
@@ -65,7 +69,7 @@ int txn_writable(struct txn *t, struct frame *f)
 	f->mark |= MARK_WRITABLE;
 	if (t->applying)
 		store_frame_change(t->a->store, f);
-	atomic_fetch_add_explicit(&t->a->frames_dirtied, 1, memory_order_relaxed);
+	t->a->frames_dirtied++;
 	return 0;
 }
 
@@ -79,7 +83,7 @@ struct frame *txn_new_frame(struct txn *t, enum store_kind kind)
 	t->pin[t->pins++] = f;
 	if (kind == STORE_TREE)
 		frame_init(f->data, f->id);
-	atomic_fetch_add_explicit(&t->a->frames_dirtied, 1, memory_order_relaxed);
+	t->a->frames_dirtied++;
 	return f;
 }
 
@@ -94,6 +98,15 @@ void txn_drop(struct txn *t, struct frame *f)
 	store_frame_drop(t->a->store, f);
 }
 
+static void txn_begin(struct txn *t, struct art *a)
+{
+	*t = (struct txn){.a = a,
+	        .pin = a->room.pin,
+	        .pins_max = a->room.pins_max,
+	        .crumb = a->room.crumb,
+	        .crumbs_max = a->room.crumbs_max};
+}
+
 void txn_end(struct txn *t)
 {
 	while (t->pins > 0) {
@@ -105,8 +118,7 @@ void txn_end(struct txn *t)
 	}
 	if (t->spares > SPARES_KEPT)
 		store_frame_release(t->a->store, SPARES_KEPT);
-	free(t->pin);
-	free(t->crumb);
+	t->a->room = (struct txn_room){t->pin, t->crumb, t->pins_max, t->crumbs_max};
 }
 
 int txn_walk(struct txn *t, struct walk *w, struct art_bytes key, enum stop *stop)
@@ -118,6 +130,7 @@ int txn_walk(struct txn *t, struct walk *w, struct art_bytes key, enum stop *sto
 
 	if (err)
 		return err;
+	t->walks++;
 	walk_start(w, key, f);
 	for (;;) {
 		if ((err = grow(&t->crumb, &t->crumbs_max, w->crumb + 1, sizeof(t->crumb[0]))) != 0)
@@ -138,6 +151,15 @@ int txn_walk(struct txn *t, struct walk *w, struct art_bytes key, enum stop *sto
 	}
 }
 
+int txn_find(struct txn *t, struct place *p, struct art_bytes key)
+{
+	int err = txn_walk(t, &p->walk, key, &p->stop);
+
+	p->frame_id = err ? 0 : p->walk.frame->id;
+	p->walks = t->walks;
+	return err;
+}
+
 enum stop txn_rewalk(struct txn *t, struct walk *w, struct art_bytes key)
 {
 	enum stop stop;
@@ -147,16 +169,50 @@ enum stop txn_rewalk(struct txn *t, struct walk *w, struct art_bytes key)
 	return stop;
 }
 
+/* A frame that has not changed holds the key where it was, whatever has happened to the frames above: but for
+ * moves, what changes there never changes the keys of what hangs below. */
+static bool still_there(const struct txn *t, const struct place *p, bool alone)
+{
+	const struct frame *f = p->walk.frame;
+
+	if (!p->frame_id || t->moves || f->id != p->frame_id)
+		return false;
+	if ((f->mark & (MARK_PINNED | MARK_CHANGED)) != MARK_PINNED)
+		return false;
+	return alone || (t->changes == 0 && t->walks == p->walks);
+}
+
+enum stop txn_return(
+        struct txn *t, struct place *p, struct walk *w, struct art_bytes key, bool alone)
+{
+	if (!p || !still_there(t, p, alone))
+		return txn_rewalk(t, w, key);
+	*w = p->walk;
+	return p->stop;
+}
+
+void txn_changed(struct txn *t, struct frame *f)
+{
+	t->changes++;
+	f->mark |= MARK_CHANGED;
+}
+
 /* ---- one operation --------------------------------------------------------------------------- */
+
+/* A value that has become a data blob, written already. */
+struct blob {
+	struct store_data data;
+	struct data_ref ref; /* the same, encoded */
+};
 
 /* An operation on its way: as the caller gave it, or as a log record did. */
 struct step {
 	enum art_op_type type;
+	enum art_guard guard;
 	bool replace;
-	bool blob; /* PUT: the value is a data blob, written already */
-	struct art_bytes key, to, value;
-	struct store_data data; /* blob */
-	struct data_ref ref;    /* blob: encoded */
+	struct art_bytes key, to, value, expect;
+	struct blob *blob; /* PUT: or NULL; the step's own */
+	struct place place;
 };
 
 static bool begins_with(struct art_bytes whole, struct art_bytes with)
@@ -167,15 +223,50 @@ static bool begins_with(struct art_bytes whole, struct art_bytes with)
 static uint32_t payload_bytes(const struct art *a, const struct step *s)
 {
 	if (s->blob)
-		return data_ref_bytes(s->data.bytes);
+		return data_ref_bytes(s->blob->data.bytes);
 	return value_home(a, s->value.bytes) == HOME_LEAF ? (uint32_t)s->value.bytes
 	                                                  : (uint32_t)sizeof(struct arena_ref);
 }
 
-static int reserve_at(struct txn *t, const struct step *s, struct art_bytes key)
+/* At the place where the key is, or would be. */
+static int reserve_at(struct txn *t, const struct step *s, const struct place *p)
 {
-	return s->type == ART_PUT ? tree_reserve_insert(t, key, true, payload_bytes(t->a, s))
-	                          : tree_reserve_remove(t, key);
+	return s->type == ART_PUT ? tree_reserve_insert(t, p, true, payload_bytes(t->a, s))
+	                          : tree_reserve_cut(t, &p->walk);
+}
+
+static int check_equal(struct art *a, struct leaf *l, struct art_bytes expect)
+{
+	if (value_bytes(l) != expect.bytes)
+		return -ESTALE;
+	uint8_t *buf = malloc(expect.bytes + 1);
+	if (!buf)
+		return -ENOMEM;
+	int err = value_read(a, l, 0, buf, expect.bytes);
+	if (!err && expect.bytes && memcmp(buf, expect.data, expect.bytes) != 0)
+		err = -ESTALE;
+	free(buf);
+	return err;
+}
+
+static int check_guard(struct art *a, const struct step *s)
+{
+	const struct walk *w = &s->place.walk;
+	uint32_t loc = walk_leaf(w, s->place.stop);
+
+	switch (s->guard) {
+	case ART_ANY:
+		return 0;
+	case ART_ABSENT:
+		return loc ? -EEXIST : 0;
+	case ART_PRESENT:
+		return loc ? 0 : -ENOENT;
+	case ART_EQUALS:
+		return loc ? check_equal(a, frame_at(w->frame->data, ref_at(w->frame->data, loc)),
+		                     s->expect)
+		           : -ESTALE;
+	}
+	return -EINVAL;
 }
 
 /* The key as it was before a move from `from` to `to`, in a buffer of its own. */
@@ -215,60 +306,58 @@ static int reserve_moved(struct txn *t, const struct step *all, unsigned i)
 			continue;
 		if (err)
 			break;
+		struct place p;
 		free(buf);
 		buf = next;
 		key = before;
-		err = reserve_at(t, &all[i], key);
+		if ((err = txn_find(t, &p, key)) == 0)
+			err = reserve_at(t, &all[i], &p);
 	}
 	free(buf);
 	return err;
 }
 
-static int reserve_step(struct txn *t, const struct step *all, unsigned i)
+static int reserve_step(struct txn *t, struct step *all, unsigned i)
 {
-	const struct step *s = &all[i];
+	struct step *s = &all[i];
 	int err;
 
-	switch (s->type) {
-	case ART_GRAFT:
+	if (s->type == ART_GRAFT)
 		return tree_reserve_move(t, s->key, s->to, s->replace);
-	case ART_EXCHANGE:
+	if (s->type == ART_EXCHANGE)
 		return tree_reserve_exchange(t, s->key, s->to);
-	case ART_PUT:
-		if (!s->blob && value_home(t->a, s->value.bytes) == HOME_ARENA &&
-		        (err = arena_reserve(t, (uint32_t)s->value.bytes)) != 0)
-			return err;
-		/* fall through */
-	default:
-		if ((err = reserve_at(t, s, s->key)) != 0)
-			return err;
-		return reserve_moved(t, all, i);
-	}
+	if ((err = txn_find(t, &s->place, s->key)) != 0 || (err = check_guard(t->a, s)) != 0 ||
+	        (err = reserve_at(t, s, &s->place)) != 0)
+		return err;
+	if (s->type == ART_PUT && !s->blob && value_home(t->a, s->value.bytes) == HOME_ARENA &&
+	        (err = arena_reserve(t, (uint32_t)s->value.bytes)) != 0)
+		return err;
+	return t->moves ? reserve_moved(t, all, i) : 0;
 }
 
-static void apply_put(struct txn *t, const struct step *s)
+static void apply_put(struct txn *t, struct step *s)
 {
 	struct arena_ref r;
 	struct payload p = {HOME_LEAF, s->value.data, (uint32_t)s->value.bytes};
 
 	if (s->blob) {
-		store_data_attach(t->a->store, s->data.id);
-		p = (struct payload){HOME_DATA, &s->ref, data_ref_bytes(s->data.bytes)};
+		store_data_attach(t->a->store, s->blob->data.id);
+		p = (struct payload){HOME_DATA, &s->blob->ref, data_ref_bytes(s->blob->data.bytes)};
 	} else if (value_home(t->a, s->value.bytes) == HOME_ARENA) {
 		arena_put(t, s->value.data, (uint32_t)s->value.bytes, &r);
 		p = (struct payload){HOME_ARENA, &r, sizeof(r)};
 	}
-	tree_put(t, s->key, &p);
+	tree_put(t, s->key, &p, &s->place);
 }
 
-static void apply_step(struct txn *t, const struct step *s)
+static void apply_step(struct txn *t, struct step *s)
 {
 	switch (s->type) {
 	case ART_PUT:
 		apply_put(t, s);
 		break;
 	case ART_REMOVE:
-		tree_remove(t, s->key);
+		tree_remove(t, s->key, &s->place);
 		break;
 	case ART_GRAFT:
 		tree_move(t, s->key, s->to);
@@ -279,21 +368,19 @@ static void apply_step(struct txn *t, const struct step *s)
 	}
 }
 
-static unsigned count_cuts(const struct step *s, unsigned n)
-{
-	unsigned cuts = 0;
-
-	for (unsigned i = 0; i < n; i++)
-		cuts += s[i].type == ART_PUT ? 0 : s[i].type == ART_REMOVE ? 1 : 2;
-	return cuts;
-}
-
-static int reserve(struct txn *t, const struct step *s, unsigned n)
+static int reserve(struct txn *t, struct step *s, unsigned n)
 {
 	int err = 0;
 
-	t->cuts = count_cuts(s, n);
+	for (unsigned i = 0; i < n; i++) {
+		t->moves |= s[i].type == ART_GRAFT || s[i].type == ART_EXCHANGE;
+		t->cuts += s[i].type == ART_PUT ? 0 : s[i].type == ART_REMOVE ? 1 : 2;
+	}
 	t->need = t->cuts > 0 ? STORE_SHRINKING : STORE_NORMAL;
+	/* Guards come first, and moves have errors of their own. Without moves, a step's walk does for both. */
+	for (unsigned i = 0; i < n && !err && t->moves; i++)
+		if (s[i].guard != ART_ANY && (err = txn_find(t, &s[i].place, s[i].key)) == 0)
+			err = check_guard(t->a, &s[i]);
 	for (unsigned i = 0; i < n && !err; i++)
 		err = reserve_step(t, s, i);
 	if (err)
@@ -306,7 +393,7 @@ static int reserve(struct txn *t, const struct step *s, unsigned n)
 	return t->spares ? store_frame_reserve(t->a->store, t->spares, t->need) : 0;
 }
 
-static void apply(struct txn *t, const struct step *s, unsigned n)
+static void apply(struct txn *t, struct step *s, unsigned n)
 {
 	/* From here to txn_end() nobody can look at these frames without a lock, so the whole
 	 * transaction appears at once. */
@@ -339,7 +426,8 @@ static size_t gather(
 	for (unsigned i = 0; i < n; i++) {
 		struct art_bytes second = s[i].type == ART_PUT ? s[i].value : s[i].to;
 		if (s[i].blob)
-			second = (struct art_bytes){&s[i].ref, data_ref_bytes(s[i].data.bytes)};
+			second = (struct art_bytes){
+			        &s[i].blob->ref, data_ref_bytes(s[i].blob->data.bytes)};
 		op[i] = (struct record_op){
 		        .type = (uint8_t)s[i].type,
 		        .flags = (uint8_t)((s[i].replace ? RECORD_REPLACE : 0) |
@@ -356,7 +444,7 @@ static size_t gather(
 	return bytes;
 }
 
-/* Reads the step at *at; -EUCLEAN. Views into the record. */
+/* Reads the step at *at; -EUCLEAN, -ENOMEM. Views into the record. */
 static int decode_step(const uint8_t **at, size_t *left, struct step *s)
 {
 	struct record_op op;
@@ -370,17 +458,18 @@ static int decode_step(const uint8_t **at, size_t *left, struct step *s)
 	if (op.type > ART_EXCHANGE || key == 0 || key > ART_KEY_BYTES_MAX || key > *left ||
 	        second > *left - key)
 		return -EUCLEAN;
-	*s = (struct step){.type = op.type,
-	        .replace = op.flags & RECORD_REPLACE,
-	        .blob = op.flags & RECORD_DATA,
-	        .key = {*at, key}};
+	*s = (struct step){
+	        .type = op.type, .replace = op.flags & RECORD_REPLACE, .key = {*at, key}};
 	struct art_bytes rest = {*at + key, second};
 	*at += key + second;
 	*left -= key + second;
-	if (s->type == ART_PUT && s->blob) {
-		int err = data_ref_decode(&s->data, rest.data, second);
+	if (s->type == ART_PUT && op.flags & RECORD_DATA) {
+		s->blob = malloc(sizeof(*s->blob));
+		if (!s->blob)
+			return -ENOMEM;
+		int err = data_ref_decode(&s->blob->data, rest.data, second);
 		if (err == 0)
-			data_ref_encode(&s->ref, &s->data);
+			data_ref_encode(&s->blob->ref, &s->blob->data);
 		return err;
 	}
 	if (s->type == ART_PUT) {
@@ -399,26 +488,32 @@ int txn_record_check(const void *record, size_t bytes)
 	const uint8_t *at = record;
 	int err = 0;
 
-	while (bytes > 0 && !err)
+	while (bytes > 0 && !err) {
+		s.blob = NULL;
 		err = decode_step(&at, &bytes, &s);
+		free(s.blob);
+	}
 	return err;
 }
 
 int txn_replay(struct art *a, uint64_t lsn, const void *record, size_t bytes)
 {
-	struct txn t = {.a = a};
+	struct txn t;
 	struct step *s = NULL;
 	unsigned n = 0, max = 0, claimed = 0;
 	const uint8_t *at = record;
 	int err = 0;
 
+	txn_begin(&t, a);
 	while (bytes > 0 && !err) {
-		if ((err = grow(&s, &max, n + 1, sizeof(*s))) == 0)
+		if ((err = grow(&s, &max, n + 1, sizeof(*s))) == 0) {
+			s[n].blob = NULL;
 			err = decode_step(&at, &bytes, &s[n++]);
+		}
 	}
 	for (; claimed < n && !err; claimed++)
 		if (s[claimed].blob)
-			err = store_data_claim(a->store, &s[claimed].data);
+			err = store_data_claim(a->store, &s[claimed].blob->data);
 	if (!err)
 		err = reserve(&t, s, n);
 	if (!err) {
@@ -427,9 +522,11 @@ int txn_replay(struct art *a, uint64_t lsn, const void *record, size_t bytes)
 	} else {
 		while (claimed-- > 0)
 			if (s[claimed].blob)
-				store_data_abort(a->store, s[claimed].data.id);
+				store_data_abort(a->store, s[claimed].blob->data.id);
 	}
 	txn_end(&t);
+	while (n-- > 0)
+		free(s[n].blob);
 	free(s);
 	return err;
 }
@@ -454,43 +551,8 @@ static int check_op(const struct art_op *op)
 	return -EINVAL;
 }
 
-static int check_equal(struct art *a, struct leaf *l, struct art_bytes expect)
-{
-	if (value_bytes(l) != expect.bytes)
-		return -ESTALE;
-	uint8_t *buf = malloc(expect.bytes + 1);
-	if (!buf)
-		return -ENOMEM;
-	int err = value_read(a, l, 0, buf, expect.bytes);
-	if (!err && expect.bytes && memcmp(buf, expect.data, expect.bytes) != 0)
-		err = -ESTALE;
-	free(buf);
-	return err;
-}
-
-static int check_guard(struct art *a, const struct art_op *op)
-{
-	struct frame *f;
-	struct leaf *l;
-
-	if (op->guard == ART_ANY)
-		return 0;
-	int err = tree_find(a, op->key, &f, &l);
-	if (err)
-		return err == -ENOENT && op->guard == ART_ABSENT   ? 0
-		       : err == -ENOENT && op->guard == ART_EQUALS ? -ESTALE
-		                                                   : err;
-	if (op->guard == ART_ABSENT)
-		err = -EEXIST;
-	else if (op->guard == ART_EQUALS)
-		err = check_equal(a, l, op->expect);
-	store_frame_put(a->store, f);
-	return err;
-}
-
 struct commit {
 	struct art *a;
-	const struct art_op *op;
 	struct step *step;
 	unsigned n;
 	struct record_op *record;
@@ -502,63 +564,130 @@ struct commit {
 static int commit_locked(struct commit *c, uint64_t *lsn)
 {
 	struct art *a = c->a;
-	struct txn t = {.a = a};
-	int err = 0;
+	struct txn t;
+	int err;
 
 	if (store_failed(a->store) || wal_failed(a->wal))
 		return -EIO;
-	for (unsigned i = 0; i < c->n && !err; i++)
-		err = check_guard(a, &c->op[i]);
-	if (!err)
-		err = reserve(&t, c->step, c->n);
+	txn_begin(&t, a);
+	err = reserve(&t, c->step, c->n);
 	if (!err)
 		err = wal_reserve(a->wal, c->bytes);
 	if (!err) {
 		*lsn = wal_append(a->wal, RECORD_TXN, c->piece, c->pieces);
 		apply(&t, c->step, c->n);
-		atomic_store(&a->lsn, *lsn);
-		atomic_fetch_add_explicit(&a->commits, 1, memory_order_relaxed);
+		atomic_store_explicit(&a->lsn, *lsn, memory_order_release);
+		a->commits++;
 	}
 	txn_end(&t);
-	return err;
-}
-
-static int commit_once(struct commit *c, uint64_t *lsn)
-{
-	struct art *a = c->a;
-
-	pthread_mutex_lock(&a->commit_lock);
-	pthread_rwlock_wrlock(&a->tree_lock);
-	int err = commit_locked(c, lsn);
-	pthread_rwlock_unlock(&a->tree_lock);
-	pthread_mutex_unlock(&a->commit_lock);
 	return err;
 }
 
 /* A checkpoint makes dirty frames clean (-EAGAIN) and frees slots and log segments (-ENOSPC). */
 static int commit_retrying(struct commit *c, uint64_t *lsn)
 {
+	struct art *a = c->a;
 	int err = 0;
 
-	if (checkpoint_due(c->a) && !c->a->checkpointer_runs && (err = checkpoint_run(c->a)) != 0)
+	if (checkpoint_due(a) && !a->checkpointer_runs && (err = checkpoint_run(a)) != 0)
 		return err;
 	for (int tries = 0;; tries++) {
-		err = commit_once(c, lsn);
+		pthread_mutex_lock(&a->commit_lock);
+		err = commit_locked(c, lsn);
+		pthread_mutex_unlock(&a->commit_lock);
 		if ((err != -EAGAIN && err != -ENOSPC) || tries == 3)
 			break;
-		int again = checkpoint_run(c->a);
+		int again = checkpoint_run(a);
 		if (again)
 			return again;
 	}
 	return err == -EAGAIN ? -ENOMEM : err;
 }
 
-int art_commit(struct art *a, const struct art_op *ops, unsigned n, uint64_t *lsn)
+/* Fills in a step; writes its value to a data blob if that is its home. */
+static int prepare(struct art *a, const struct art_op *op, struct step *s)
 {
-	struct commit c = {.a = a, .op = ops, .n = n};
-	unsigned written = 0; /* steps whose data blob, if they have one, is on its way to disk */
+	s->type = op->type;
+	s->guard = op->guard;
+	s->replace = op->replace;
+	s->key = op->key;
+	s->to = op->to;
+	s->value = op->value;
+	s->expect = op->expect;
+	s->blob = NULL;
+	if (op->type != ART_PUT || value_home(a, op->value.bytes) != HOME_DATA)
+		return 0;
+	struct blob *b = malloc(sizeof(*b));
+	if (!b)
+		return -ENOMEM;
+	int err = store_data_write(a->store, op->value.data, (uint32_t)op->value.bytes, &b->data);
+	if (err == -ENOSPC && (err = checkpoint_run(a)) == 0)
+		err = store_data_write(
+		        a->store, op->value.data, (uint32_t)op->value.bytes, &b->data);
+	if (err) {
+		free(b);
+		return err;
+	}
+	data_ref_encode(&b->ref, &b->data);
+	s->blob = b;
+	return 0;
+}
+
+/* `c` has room for n operations. */
+static int commit(struct commit *c, const struct art_op *ops, unsigned n, uint64_t *lsn)
+{
 	uint64_t at = 0;
 	int err = 0;
+
+	for (c->n = 0; c->n < n; c->n++)
+		if ((err = prepare(c->a, &ops[c->n], &c->step[c->n])) != 0)
+			goto out;
+	c->bytes = gather(c->step, n, c->record, c->piece, &c->pieces);
+	err = c->bytes > wal_record_max(c->a->wal) ? -EMSGSIZE : commit_retrying(c, &at);
+	if (!err && lsn)
+		*lsn = at;
+out:
+	for (unsigned i = 0; i < c->n; i++) {
+		struct blob *b = c->step[i].blob;
+		if (b && err)
+			store_data_abort(c->a->store, b->data.id);
+		free(b);
+	}
+	return err;
+}
+
+enum { FEW = 4 };
+
+/* What most transactions need, without asking for memory. */
+static int commit_few(struct art *a, const struct art_op *ops, unsigned n, uint64_t *lsn)
+{
+	struct step step[FEW];
+	struct record_op record[FEW];
+	struct iovec piece[3 * FEW];
+	struct commit c = {.a = a, .step = step, .record = record, .piece = piece};
+
+	return commit(&c, ops, n, lsn);
+}
+
+static int commit_many(struct art *a, const struct art_op *ops, unsigned n, uint64_t *lsn)
+{
+	struct commit c = {.a = a};
+	int err = -ENOMEM;
+
+	c.step = malloc(n * sizeof(*c.step));
+	c.record = malloc(n * sizeof(*c.record));
+	c.piece = malloc(3 * n * sizeof(*c.piece));
+	if (c.step && c.record && c.piece)
+		err = commit(&c, ops, n, lsn);
+	free(c.piece);
+	free(c.record);
+	free(c.step);
+	return err;
+}
+
+int art_commit(struct art *a, const struct art_op *ops, unsigned n, uint64_t *lsn)
+{
+	int err;
 
 	if (a->opt.read_only)
 		return -EROFS;
@@ -572,43 +701,5 @@ int art_commit(struct art *a, const struct art_op *ops, unsigned n, uint64_t *ls
 			*lsn = art_lsn(a);
 		return 0;
 	}
-	c.step = calloc(n, sizeof(*c.step));
-	c.record = malloc(n * sizeof(*c.record));
-	c.piece = malloc(3 * n * sizeof(*c.piece));
-	if (!c.step || !c.record || !c.piece) {
-		err = -ENOMEM;
-		goto out;
-	}
-	for (; written < n; written++) {
-		struct step *s = &c.step[written];
-		const struct art_op *op = &ops[written];
-		s->type = op->type;
-		s->replace = op->replace;
-		s->key = op->key;
-		s->to = op->to;
-		s->value = op->value;
-		if (op->type != ART_PUT || value_home(a, op->value.bytes) != HOME_DATA)
-			continue;
-		err = store_data_write(
-		        a->store, op->value.data, (uint32_t)op->value.bytes, &s->data);
-		if (err == -ENOSPC && (err = checkpoint_run(a)) == 0)
-			err = store_data_write(
-			        a->store, op->value.data, (uint32_t)op->value.bytes, &s->data);
-		if (err)
-			goto out;
-		s->blob = true;
-		data_ref_encode(&s->ref, &s->data);
-	}
-	c.bytes = gather(c.step, n, c.record, c.piece, &c.pieces);
-	err = c.bytes > wal_record_max(a->wal) ? -EMSGSIZE : commit_retrying(&c, &at);
-	if (!err && lsn)
-		*lsn = at;
-out:
-	while (err && written-- > 0)
-		if (c.step[written].blob)
-			store_data_abort(a->store, c.step[written].data.id);
-	free(c.piece);
-	free(c.record);
-	free(c.step);
-	return err;
+	return n <= FEW ? commit_few(a, ops, n, lsn) : commit_many(a, ops, n, lsn);
 }

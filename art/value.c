@@ -22,18 +22,30 @@ enum home value_home(const struct art *a, size_t bytes)
 	return bytes <= a->arena_bytes_max ? HOME_ARENA : HOME_DATA;
 }
 
-size_t value_bytes(struct leaf *l)
+struct payload leaf_payload_view(struct leaf *l)
 {
-	if (l->home == HOME_LEAF)
-		return le32_get(l->payload_bytes);
-	if (l->home == HOME_ARENA) {
+	return (struct payload){l->home, leaf_payload(l), le32_get(l->payload_bytes)};
+}
+
+size_t payload_value_bytes(const struct payload *p)
+{
+	if (p->home == HOME_LEAF)
+		return p->bytes;
+	if (p->home == HOME_ARENA) {
 		struct arena_ref r;
-		memcpy(&r, leaf_payload(l), sizeof(r));
+		memcpy(&r, p->data, sizeof(r));
 		return le32_get(r.bytes);
 	}
 	struct data_ref d;
-	memcpy(&d, leaf_payload(l), offsetof(struct data_ref, sum));
+	memcpy(&d, p->data, offsetof(struct data_ref, sum));
 	return le32_get(d.bytes);
+}
+
+size_t value_bytes(struct leaf *l)
+{
+	struct payload p = leaf_payload_view(l);
+
+	return payload_value_bytes(&p);
 }
 
 /* ---- arenas ---------------------------------------------------------------------------------- */
@@ -193,26 +205,33 @@ int data_ref_decode(struct store_data *out, const void *bytes, size_t n)
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
-int value_read(struct art *a, struct leaf *l, size_t offset, void *buf, size_t cap)
+int payload_read(struct art *a, const struct payload *p, size_t offset, void *buf, size_t cap)
 {
-	size_t all = value_bytes(l);
+	size_t all = payload_value_bytes(p);
 
 	if (offset >= all || cap == 0)
 		return 0;
 	if (cap > all - offset)
 		cap = all - offset;
-	if (l->home == HOME_LEAF) {
-		memcpy(buf, leaf_payload(l) + offset, cap);
+	if (p->home == HOME_LEAF) {
+		memcpy(buf, (const char *)p->data + offset, cap);
 		return 0;
 	}
-	if (l->home == HOME_ARENA) {
+	if (p->home == HOME_ARENA) {
 		struct arena_ref r;
-		memcpy(&r, leaf_payload(l), sizeof(r));
+		memcpy(&r, p->data, sizeof(r));
 		return arena_read(a, &r, offset, buf, cap);
 	}
 	struct store_data d;
-	int err = data_ref_decode(&d, leaf_payload(l), le32_get(l->payload_bytes));
+	int err = data_ref_decode(&d, p->data, p->bytes);
 	return err ? err : store_data_read(a->store, &d, (uint32_t)offset, (uint32_t)cap, buf);
+}
+
+int value_read(struct art *a, struct leaf *l, size_t offset, void *buf, size_t cap)
+{
+	struct payload p = leaf_payload_view(l);
+
+	return payload_read(a, &p, offset, buf, cap);
 }
 
 void value_drop(struct txn *t, struct leaf *l)
