@@ -276,19 +276,54 @@ static void drop(struct art_cursor *c, struct thing *t)
 		look_leave(&c->look, &t->seen);
 }
 
+/* Most entries are leaves whose value is in them: copied at once, name and value behind each other. */
+static int add_leaf(struct art_cursor *c, struct leaf *l, const uint8_t *suffix, size_t bytes, bool rolled,
+        bool whole)
+{
+	struct item *it = &c->item[c->items];
+	size_t before = c->name.bytes, value = whole ? le32_get(l->payload_bytes) : 0;
+	int err;
+
+	if (value > c->a->leaf_bytes_max)
+		return wrong(c);
+	if ((err = buffer_room(&c->bytes, before + bytes + value)) != 0)
+		return err;
+	uint8_t *to = c->bytes.data + c->bytes.bytes;
+	memcpy(to, c->name.data, before);
+	memcpy(to + before, suffix, bytes);
+	memcpy(to + before + bytes, leaf_payload(l), value);
+	*it = (struct item){.name_at = c->bytes.bytes,
+	        .name_bytes = before + bytes,
+	        .value_at = c->bytes.bytes + before + bytes,
+	        .value_bytes = value,
+	        .present = whole,
+	        .has_value = whole,
+	        .rolled = rolled};
+	c->bytes.bytes += before + bytes + value;
+	c->items++;
+	return 0;
+}
+
 static int take_leaf(struct art_cursor *c, const struct thing *t, uint32_t skip, bool bounded)
 {
 	struct leaf *l = frame_at(t->seen.m, t->ref);
-	size_t from = c->name.bytes, suffix = le16_get(l->suffix_bytes);
+	size_t bytes = le16_get(l->suffix_bytes);
+	const uint8_t *suffix = leaf_suffix(l) + skip, *end = NULL;
 	int err;
 
-	if (suffix < skip)
+	if (bytes < skip)
 		return wrong(c);
-	if ((err = buffer_add(&c->name, leaf_suffix(l) + skip, suffix - skip)) != 0)
+	bytes -= skip;
+	if (c->delimiter != ART_NO_DELIMITER && bytes)
+		end = memchr(suffix, c->delimiter, bytes);
+	bool whole = !end || end + 1 == suffix + bytes;
+	if (end)
+		bytes = (size_t)(end + 1 - suffix);
+	if (!bounded && l->home == HOME_LEAF)
+		return add_leaf(c, l, suffix, bytes, end != NULL, whole);
+	if ((err = buffer_add(&c->name, suffix, bytes)) != 0)
 		return err;
-	size_t rolled = rolled_bytes(c, from);
-	bool whole = rolled == 0 || rolled == c->name.bytes;
-	return yield(c, rolled ? rolled : c->name.bytes, rolled != 0, bounded, whole ? l : NULL);
+	return yield(c, c->name.bytes, end != NULL, bounded, whole ? l : NULL);
 }
 
 /* Yields what the node says itself, and pushes a level for its children. */
