@@ -277,8 +277,8 @@ static void drop(struct art_cursor *c, struct thing *t)
 }
 
 /* Most entries are leaves whose value is in them: copied at once, name and value behind each other. */
-static int add_leaf(struct art_cursor *c, struct leaf *l, const uint8_t *suffix, size_t bytes, bool rolled,
-        bool whole)
+static int add_leaf(struct art_cursor *c, struct leaf *l, const uint8_t *suffix, size_t bytes,
+        bool rolled, bool whole)
 {
 	struct item *it = &c->item[c->items];
 	size_t before = c->name.bytes, value = whole ? le32_get(l->payload_bytes) : 0;

@@ -6,28 +6,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "art/search.h"
-
 enum { SHRINK_TO_4 = 3, SHRINK_TO_16 = 12, SHRINK_TO_48 = 37 };
-
-uint32_t node_base_bytes(uint8_t type)
-{
-	switch (type) {
-	case NODE4:
-		return sizeof(struct node4);
-	case NODE16:
-		return sizeof(struct node16);
-	case NODE48:
-		return sizeof(struct node48);
-	default:
-		return sizeof(struct node256);
-	}
-}
-
-uint8_t *node_prefix(struct node *n)
-{
-	return (uint8_t *)n + node_base_bytes(n->type);
-}
 
 /* The sorted bytes of a node4 or node16, and the children beside them. */
 static uint8_t *sorted(struct node *n, le16 **child)
@@ -38,34 +17,6 @@ static uint8_t *sorted(struct node *n, le16 **child)
 	}
 	*child = ((struct node16 *)n)->child;
 	return ((struct node16 *)n)->byte;
-}
-
-uint32_t node_find(void *m, art_ref ref, uint8_t byte)
-{
-	struct node *n = frame_at(m, ref);
-	unsigned i;
-
-	switch (n->type) {
-	case NODE4: {
-		struct node4 *n4 = (struct node4 *)n;
-		i = search4_equal(n4->byte, le16_get(n->count), byte);
-		return i < 4 ? loc_of(m, &n4->child[i]) : 0;
-	}
-	case NODE16: {
-		struct node16 *n16 = (struct node16 *)n;
-		i = search16_equal(n16->byte, le16_get(n->count), byte);
-		return i < 16 ? loc_of(m, &n16->child[i]) : 0;
-	}
-	case NODE48: {
-		struct node48 *n48 = (struct node48 *)n;
-		i = n48->index[byte];
-		return i ? loc_of(m, &n48->child[i - 1]) : 0;
-	}
-	default: {
-		struct node256 *n256 = (struct node256 *)n;
-		return le16_get(n256->child[byte]) ? loc_of(m, &n256->child[byte]) : 0;
-	}
-	}
 }
 
 uint32_t node_next(void *m, art_ref ref, unsigned from, uint8_t *byte)

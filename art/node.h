@@ -9,16 +9,54 @@
 #define ART_NODE_H
 
 #include "art/frame.h"
+#include "art/search.h"
 
 static inline bool is_node(uint8_t type)
 {
 	return type >= NODE4 && type <= NODE256;
 }
-uint32_t node_base_bytes(uint8_t type); /* without the prefix */
-uint8_t *node_prefix(struct node *n);
+static inline uint32_t node_base_bytes(uint8_t type) /* without the prefix */
+{
+	static const uint16_t bytes[] = {[NODE4] = sizeof(struct node4),
+	        [NODE16] = sizeof(struct node16),
+	        [NODE48] = sizeof(struct node48),
+	        [NODE256] = sizeof(struct node256)};
+	/* A reader without a lock may see anything. */
+	return is_node(type) ? bytes[type] : 0;
+}
+static inline uint8_t *node_prefix(struct node *n)
+{
+	return (uint8_t *)n + node_base_bytes(n->type);
+}
 
 /* The loc of the child for `byte`, or 0. */
-uint32_t node_find(void *m, art_ref ref, uint8_t byte);
+static inline uint32_t node_find(void *m, art_ref ref, uint8_t byte)
+{
+	struct node *n = frame_at(m, ref);
+	unsigned i;
+
+	switch (n->type) {
+	case NODE4: {
+		struct node4 *n4 = (struct node4 *)n;
+		i = search4_equal(n4->byte, le16_get(n->count), byte);
+		return i < 4 ? loc_of(m, &n4->child[i]) : 0;
+	}
+	case NODE16: {
+		struct node16 *n16 = (struct node16 *)n;
+		i = search16_equal(n16->byte, le16_get(n->count), byte);
+		return i < 16 ? loc_of(m, &n16->child[i]) : 0;
+	}
+	case NODE48: {
+		struct node48 *n48 = (struct node48 *)n;
+		i = n48->index[byte];
+		return i ? loc_of(m, &n48->child[i - 1]) : 0;
+	}
+	default: {
+		struct node256 *n256 = (struct node256 *)n;
+		return le16_get(n256->child[byte]) ? loc_of(m, &n256->child[byte]) : 0;
+	}
+	}
+}
 /* The loc of the child with the smallest byte >= `from` (0..256), whose byte goes to *byte; or 0.
  */
 uint32_t node_next(void *m, art_ref ref, unsigned from, uint8_t *byte);

@@ -72,7 +72,8 @@ struct cache {
 	size_t hint_mask;
 	size_t hand; /* of the clock */
 	struct cached_list free, spares, frozen;
-	size_t nspares, ndirty, nfrozen;
+	size_t nspares;
+	atomic_size_t ndirty, nfrozen; /* changed under the lock */
 	atomic_uint_fast64_t hits;
 	uint64_t misses, evictions;
 	pthread_cond_t loaded;

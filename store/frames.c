@@ -197,6 +197,9 @@ int store_frame_write(struct store *s, struct frame *frame, enum store_need need
 	struct cached *f = cached_of(frame);
 	int rc = 0;
 
+	/* Only a freeze makes it clean, and none happens meanwhile. */
+	if (f->dirty && !atomic_load_explicit(&s->failed, memory_order_relaxed))
+		return 0;
 	pthread_mutex_lock(&s->lock);
 	assert(f->pins && !f->dropped);
 	if (atomic_load(&s->failed)) {

@@ -448,13 +448,9 @@ bool store_is_dirty(const struct store *s)
 
 size_t store_dirty_bytes(const struct store *s)
 {
-	pthread_mutex_t *lock = (pthread_mutex_t *)&s->lock;
-	size_t frames;
-
-	pthread_mutex_lock(lock);
-	frames = s->cache.ndirty + s->cache.nfrozen;
-	pthread_mutex_unlock(lock);
-	return frames * s->m.slot_bytes;
+	return (atomic_load_explicit(&s->cache.ndirty, memory_order_relaxed) +
+	               atomic_load_explicit(&s->cache.nfrozen, memory_order_relaxed)) *
+	       s->m.slot_bytes;
 }
 
 bool store_failed(const struct store *s)
