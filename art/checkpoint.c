@@ -112,7 +112,8 @@ static void *checkpointer(void *arg)
 
 void art_nudge(struct art *a)
 {
-	if (!a->checkpointer_runs || !checkpoint_due(a))
+	if (!a->checkpointer_runs || atomic_load_explicit(&a->nudged, memory_order_relaxed) ||
+	        !checkpoint_due(a))
 		return;
 	pthread_mutex_lock(&a->wake_lock);
 	a->nudged = true;

@@ -55,11 +55,12 @@ int look_enter(struct look *k, uint64_t id, uint8_t entry, struct seen *out)
 		return UNSURE;
 	struct store_view *v = &k->view[k->views];
 	if (!store_frame_view(k->a->store, id, v)) {
-		int err = store_frame_get(k->a->store, id, &k->pin[k->pins]);
+		struct frame *f;
+		int err = store_frame_get(k->a->store, id, &f);
 		if (err)
 			return judge(k, err);
-		k->pins++;
-		if (!store_frame_view(k->a->store, id, v))
+		k->pin[k->pins++] = f;
+		if (!store_frame_view_pinned(f, v))
 			return UNSURE;
 	}
 	/* The child's version is taken before the parents are asked once more, so the link did lead

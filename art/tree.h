@@ -58,7 +58,8 @@ struct art {
 	bool checkpointer_runs; /* immutable between open and close */
 	pthread_mutex_t wake_lock;
 	pthread_cond_t wake;
-	bool stopping, nudged; /* guarded by wake_lock */
+	bool stopping;      /* guarded by wake_lock */
+	atomic_bool nudged; /* set under wake_lock */
 
 	uint64_t commits, frames_dirtied; /* guarded by commit_lock */
 	_Atomic uint64_t frames_split, frames_merged, frames_compacted, checkpoints;

@@ -589,7 +589,9 @@ static int commit_retrying(struct commit *c, uint64_t *lsn)
 	struct art *a = c->a;
 	int err = 0;
 
-	if (checkpoint_due(a) && !a->checkpointer_runs && (err = checkpoint_run(a)) != 0)
+	if (a->checkpointer_runs)
+		art_nudge(a); /* long before dirty frames press */
+	else if (checkpoint_due(a) && (err = checkpoint_run(a)) != 0)
 		return err;
 	for (int tries = 0;; tries++) {
 		pthread_mutex_lock(&a->commit_lock);

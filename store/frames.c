@@ -105,11 +105,13 @@ static int get_locked(struct store *s, uint64_t id, struct cached **out)
 	while (f->loading)
 		pthread_cond_wait(&s->cache.loaded, &s->lock);
 	rc = f->err;
-	if (rc)
+	if (rc) {
 		cache_unpin(&s->cache, f);
-	else
-		*out = f;
-	return rc;
+		return rc;
+	}
+	cache_touch(f);
+	*out = f;
+	return 0;
 }
 
 int store_frame_get(struct store *s, uint64_t id, struct frame **out)
@@ -125,7 +127,6 @@ int store_frame_get(struct store *s, uint64_t id, struct frame **out)
 	pthread_mutex_lock(&s->lock);
 	rc = get_locked(s, id, &f);
 	if (!rc) {
-		cache_touch(f);
 		cache_hint(&s->cache, f);
 		*out = &f->f;
 	}
@@ -311,20 +312,30 @@ struct frame *store_frame_new(struct store *s, enum store_kind kind)
 	return &f->f;
 }
 
-bool store_frame_view(struct store *s, uint64_t id, struct store_view *out)
+static bool view(struct cached *f, uint64_t id, struct store_view *out)
 {
-	struct cached *f = cache_find(&s->cache, id);
-
-	if (!f)
-		return false;
 	out->version = &f->version;
 	out->seen = atomic_load_explicit(out->version, memory_order_acquire);
 	/* Asked once more: the place may have gone to another frame before the version was taken. */
 	if (out->seen & 1 || atomic_load_explicit(&f->shown, memory_order_relaxed) != id)
 		return false;
 	out->data = f->f.data;
-	cache_touch(f);
 	return store_view_valid(out);
+}
+
+bool store_frame_view(struct store *s, uint64_t id, struct store_view *out)
+{
+	struct cached *f = cache_find(&s->cache, id);
+
+	if (!f || !view(f, id, out))
+		return false;
+	cache_touch(f);
+	return true;
+}
+
+bool store_frame_view_pinned(struct frame *f, struct store_view *out)
+{
+	return view(cached_of(f), f->id, out);
 }
 
 bool store_view_valid(const struct store_view *v)

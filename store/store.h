@@ -103,6 +103,9 @@ void store_replay_done(struct store *s);
 
 /* ---- frames ----------------------------------------------------------------------------- */
 
+/* The cache evicts by CLOCK, and a frame that was read from disk counts as used only from its second use on:
+ * so a scan of everything passes through, and what is used again and again stays. */
+
 /* The memory image of a TREE or ARENA blob, slot_bytes long. Lives in the cache; the pointer and
  * `data` stay valid while pinned, but store_frame_write() may move `data` once. */
 struct frame {
@@ -164,6 +167,8 @@ struct store_view {
 enum { STORE_VIEW_BEYOND = 1024 * 1024 };
 /* False: not in memory, or changing, or hard to find; store_frame_get() knows. */
 bool store_frame_view(struct store *s, uint64_t id, struct store_view *out);
+/* The same of a frame that the caller has pinned. False: changing. */
+bool store_frame_view_pinned(struct frame *f, struct store_view *out);
 bool store_view_valid(const struct store_view *v);
 /* Around every change of a writable frame's bytes that others could look at. Not nested. */
 void store_frame_change(struct store *s, struct frame *f);

@@ -306,6 +306,37 @@ static void the_cache_budget_is_hard_and_dirty_frames_are_never_evicted(void **s
 	fixture_fini(&t);
 }
 
+/* Frames that are used now and then stay, however many others are read once beside them. */
+static void a_scan_passes_through_the_cache_and_leaves_what_is_in_use(void **state)
+{
+	enum { HOT = 24, ALL = 600, BETWEEN = 16 };
+	struct fixture t;
+	struct store_stat before, after;
+	uint64_t id[ALL];
+
+	(void)state;
+	fixture_store(&t, kind, SLOT, 0);
+	for (int n = 0; n < ALL; n++) {
+		if (n % 32 == 0)
+			ok(commit(t.s));
+		id[n] = add_frame(t.s, n);
+	}
+	ok(commit(t.s));
+	fixture_reopen(&t);
+	for (int round = 0; round < 2; round++)
+		for (int n = 0; n < HOT; n++)
+			expect_frame(t.s, id[n], n);
+	store_stat(t.s, &before);
+	for (int n = HOT; n < ALL; n++) {
+		expect_frame(t.s, id[n], n);
+		for (int h = 0; n % BETWEEN == 0 && h < HOT; h++)
+			expect_frame(t.s, id[h], h);
+	}
+	store_stat(t.s, &after);
+	assert_int_equal(after.cache_misses - before.cache_misses, ALL - HOT);
+	fixture_fini(&t);
+}
+
 static void pinned_frames_fill_the_cache_until_released(void **state)
 {
 	struct fixture t;
@@ -482,6 +513,7 @@ int main(void)
 	        cmocka_unit_test(old_slots_are_free_only_after_the_commit),
 	        cmocka_unit_test(counts_change_without_touching_the_blob),
 	        cmocka_unit_test(the_cache_budget_is_hard_and_dirty_frames_are_never_evicted),
+	        cmocka_unit_test(a_scan_passes_through_the_cache_and_leaves_what_is_in_use),
 	        cmocka_unit_test(pinned_frames_fill_the_cache_until_released),
 	        cmocka_unit_test(what_was_reserved_and_not_used_serves_the_next_caller),
 	        cmocka_unit_test(damaged_frames_are_refused_on_read_and_found_by_check),
