@@ -37,6 +37,17 @@ static int validate(const void *data, uint32_t bytes, uint64_t id, enum store_ki
 	                           : frame_validate(data, bytes, id);
 }
 
+/* An arena is written whole, for its directory is at its end. */
+static uint32_t seal(void *arg, const void *data, void *image, enum store_kind kind)
+{
+	struct art *a = arg;
+
+	if (kind == STORE_TREE)
+		return frame_pack(&a->seal_scratch, image, (void *)data);
+	memcpy(image, data, a->slot_bytes);
+	return a->slot_bytes;
+}
+
 static int flush_data(void *arg)
 {
 	struct art *a = arg;
@@ -124,6 +135,7 @@ static void free_all(struct art *a)
 	if (a->store)
 		store_close(a->store);
 	frame_scratch_fini(&a->scratch);
+	frame_scratch_fini(&a->seal_scratch);
 	free(a->leaf_copy);
 	free(a->room.pin);
 	free(a->room.crumb);
@@ -163,7 +175,9 @@ int art_open(struct io *io, const struct art_options *opt, struct art **out, str
 	struct store_options so = {.cache_bytes = a->opt.cache_bytes,
 	        .read_only = opt->read_only,
 	        .lock_wait_ms = opt->lock_wait_ms,
-	        .validate = validate};
+	        .validate = validate,
+	        .seal = seal,
+	        .seal_arg = a};
 	if ((err = store_open(io, &so, &a->store, w)) != 0)
 		goto fail;
 	a->slot_bytes = store_slot_bytes(a->store);
@@ -172,6 +186,8 @@ int art_open(struct io *io, const struct art_options *opt, struct art **out, str
 	a->arena_bytes_max = a->slot_bytes / 4;
 	a->leaf_copy = malloc(a->leaf_bytes_max);
 	err = a->leaf_copy ? frame_scratch_init(&a->scratch, a->slot_bytes) : -ENOMEM;
+	if (!err)
+		err = frame_scratch_init(&a->seal_scratch, a->slot_bytes);
 	if (err) {
 		why(w, err, "out of memory");
 		goto fail;

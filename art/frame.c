@@ -153,8 +153,9 @@ int frame_scratch_init(struct frame_scratch *s, uint32_t slot_bytes)
 	s->slot_bytes = slot_bytes;
 	s->image = malloc(slot_bytes);
 	s->todo = malloc(refs * sizeof(*s->todo));
+	s->leaf = malloc(refs * sizeof(*s->leaf));
 	s->weight = malloc(refs * sizeof(*s->weight));
-	if (s->image && s->todo && s->weight)
+	if (s->image && s->todo && s->leaf && s->weight)
 		return 0;
 	frame_scratch_fini(s);
 	return -ENOMEM;
@@ -164,6 +165,7 @@ void frame_scratch_fini(struct frame_scratch *s)
 {
 	free(s->image);
 	free(s->todo);
+	free(s->leaf);
 	free(s->weight);
 	*s = (struct frame_scratch){0};
 }
@@ -278,23 +280,53 @@ void frame_weigh(struct frame_scratch *s, void *m)
 			s->weight[s->todo[n].from] += s->weight[s->todo[n].ref];
 }
 
-void frame_compact(struct frame_scratch *s, void *m)
+static art_ref copy_thing(void *to, uint32_t slot_bytes, void *m, art_ref ref)
 {
-	struct frame_head *h = frame_head(m), *c = frame_head(s->image);
-	uint32_t max = le16_get(h->entries_max), before = le32_get(h->used);
+	uint32_t bytes = node_bytes(m, ref);
+	art_ref copy = frame_alloc(to, slot_bytes, bytes);
+
+	memcpy(frame_at(to, copy), frame_at(m, ref), bytes);
+	return copy;
+}
+
+uint32_t frame_pack(struct frame_scratch *s, void *to, void *m)
+{
+	struct frame_head *h = frame_head(m), *c = frame_head(to);
+	uint32_t max = le16_get(h->entries_max);
+	unsigned n = 0, leaves = 0;
 
 	*c = *h;
 	c->used = le32_of(sizeof(*c));
 	c->dead = le32_of(0);
 	c->table = le16_of(frame_alloc(c, s->slot_bytes, max * (uint32_t)sizeof(le16)));
-	for (uint32_t e = 0; e < max; e++) {
-		art_ref ref = ref_at(m, entry_loc(m, (uint8_t)e));
-		if (ref)
-			ref_set(c, entry_loc(c, (uint8_t)e), subtree_copy(s, c, m, ref));
+	for (uint32_t e = max; e-- > 0;)
+		if (ref_at(m, entry_loc(m, (uint8_t)e))) {
+			s->todo[n].ref = ref_at(m, entry_loc(m, (uint8_t)e));
+			s->todo[n++].loc = entry_loc(c, (uint8_t)e);
+		}
+	while (n > 0) {
+		art_ref ref = s->todo[--n].ref;
+		uint32_t loc = s->todo[n].loc;
+		if (type_at(m, ref) == LEAF) {
+			s->leaf[leaves].ref = ref;
+			s->leaf[leaves++].loc = loc;
+			continue;
+		}
+		art_ref copy = copy_thing(c, s->slot_bytes, m, ref);
+		ref_set(c, loc, copy);
+		n = push_children(s, n, c, copy); /* refs still of `m`, locs of the copy */
 	}
-	uint32_t used = le32_get(c->used);
+	for (unsigned i = 0; i < leaves; i++)
+		ref_set(c, s->leaf[i].loc, copy_thing(c, s->slot_bytes, m, s->leaf[i].ref));
+	return le32_get(c->used);
+}
+
+void frame_compact(struct frame_scratch *s, void *m)
+{
+	uint32_t before = le32_get(frame_head(m)->used), used = frame_pack(s, s->image, m);
+
 	assert(used <= before);
-	memcpy(m, c, used);
+	memcpy(m, s->image, used);
 	memset((char *)m + used, 0, before - used);
 }
 

@@ -93,7 +93,11 @@ struct frame_scratch {
 	struct {
 		art_ref ref, from;
 		uint32_t loc;
-	} * todo;         /* slot_bytes / REF_BYTES */
+	} * todo; /* slot_bytes / REF_BYTES */
+	struct {
+		art_ref ref;
+		uint32_t loc;
+	} * leaf;         /* slot_bytes / sizeof(struct leaf) */
 	uint32_t *weight; /* slot_bytes / REF_BYTES: bytes of the subtree at each ref, by
 	                     frame_weigh() */
 };
@@ -107,7 +111,11 @@ art_ref subtree_copy(struct frame_scratch *s, void *to, void *m, art_ref ref);
 void subtree_free(struct frame_scratch *s, void *m, art_ref ref);
 /* Fills s->weight for every ref of the frame. */
 void frame_weigh(struct frame_scratch *s, void *m);
-/* Rewrites the frame without dead space, in key order; all refs change. */
+/* Writes the frame without dead space to `to`, where slot_bytes have room: header, table, nodes and links, then
+ * the leaves, so that what leads the way lies together. Entries keep their numbers, and all refs change. Returns
+ * the bytes. */
+uint32_t frame_pack(struct frame_scratch *s, void *to, void *m);
+/* The same in place. */
 void frame_compact(struct frame_scratch *s, void *m);
 
 /* Decoder of bytes from disk: 0 or -EUCLEAN. */

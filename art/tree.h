@@ -53,6 +53,7 @@ struct art {
 	bool replaying;
 
 	pthread_mutex_t checkpoint_lock;
+	struct frame_scratch seal_scratch; /* guarded by checkpoint_lock */
 	_Atomic uint64_t checkpoint_lsn;
 	pthread_t checkpointer; /* when opt.background */
 	bool checkpointer_runs; /* immutable between open and close */

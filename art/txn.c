@@ -583,6 +583,11 @@ static int commit_locked(struct commit *c, uint64_t *lsn)
 	return err;
 }
 
+enum {
+	WAITS_MAX = 100, /* for a checkpoint under way */
+	RUNS_MAX = 3,    /* of a checkpoint of our own */
+};
+
 /* A checkpoint makes dirty frames clean (-EAGAIN) and frees slots and log segments (-ENOSPC). */
 static int commit_retrying(struct commit *c, uint64_t *lsn)
 {
@@ -593,11 +598,15 @@ static int commit_retrying(struct commit *c, uint64_t *lsn)
 		art_nudge(a); /* long before dirty frames press */
 	else if (checkpoint_due(a) && (err = checkpoint_run(a)) != 0)
 		return err;
-	for (int tries = 0;; tries++) {
+	for (unsigned waits = 0, runs = 0;;) {
 		pthread_mutex_lock(&a->commit_lock);
 		err = commit_locked(c, lsn);
 		pthread_mutex_unlock(&a->commit_lock);
-		if ((err != -EAGAIN && err != -ENOSPC) || tries == 3)
+		if (err != -EAGAIN && err != -ENOSPC)
+			return err;
+		if (err == -EAGAIN && waits++ < WAITS_MAX && store_wait_clean(a->store))
+			continue;
+		if (runs++ == RUNS_MAX)
 			break;
 		int again = checkpoint_run(a);
 		if (again)

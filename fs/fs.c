@@ -14,7 +14,8 @@
 
 enum {
 	DATA_BUFFER_BYTES = 64 * 1024 * 1024,
-	CHUNK_SLOTS = 16, /* a chunk is this many slots, if that is not too long for a value */
+	CHUNK_FRAMES =
+	        16, /* a chunk is as long as this many frames, if that is not too long for a value */
 	FILE_BYTES_TYPICAL = 256 /* record, name and links, to guess how many files fit */
 };
 
@@ -22,7 +23,7 @@ int fs_format(struct art *a, const struct fs_cred *owner, mode_t mode)
 {
 	struct art_stat st;
 	art_stat(a, &st);
-	uint32_t chunk_bytes = CHUNK_SLOTS * st.store.slot_bytes;
+	uint32_t chunk_bytes = CHUNK_FRAMES * st.store.frame_bytes;
 	if (chunk_bytes > ART_VALUE_BYTES_MAX)
 		chunk_bytes = ART_VALUE_BYTES_MAX;
 	struct fs_super s = {.chunk_bytes = chunk_bytes, .next_ino = FS_ROOT + 1};
@@ -282,12 +283,12 @@ int fs_statfs(struct fs *fs, struct fs_statfs *out)
 	uint64_t all = st.store.slots_max, used = st.store.slots_used;
 	uint64_t left = all > used ? all - used : 0;
 	*out = (struct fs_statfs){
-	        .block_bytes = st.store.slot_bytes,
+	        .block_bytes = STORE_SLOT_BYTES,
 	        .blocks = all,
 	        .blocks_free = left,
 	        .blocks_available = left,
-	        .files = st.keys + left * (st.store.slot_bytes / FILE_BYTES_TYPICAL),
-	        .files_free = left * (st.store.slot_bytes / FILE_BYTES_TYPICAL),
+	        .files = st.keys + left * STORE_SLOT_BYTES / FILE_BYTES_TYPICAL,
+	        .files_free = left * STORE_SLOT_BYTES / FILE_BYTES_TYPICAL,
 	        .name_bytes_max = FS_NAME_BYTES_MAX,
 	};
 	return 0;

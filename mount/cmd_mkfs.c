@@ -14,7 +14,7 @@
 enum { SEGMENT_MAX = 1024 * 1024 * 1024 };
 
 static const struct option names[] = {
-        {"slot-size", required_argument, NULL, 's'},
+        {"frame-size", required_argument, NULL, 's'},
         {"size", required_argument, NULL, 'S'},
         {"segment-size", required_argument, NULL, 'g'},
         {0},

@@ -50,7 +50,8 @@ static int gather(const struct volume *v, struct figures *f)
 	f->figure[f->n++] = (struct figure){.name = "io", .text = a.store.io_name};
 	number(f, "keys", a.keys);
 	number(f, "files", s.files - s.files_free);
-	number(f, "slot_bytes", a.store.slot_bytes);
+	number(f, "frame_bytes", a.store.frame_bytes);
+	number(f, "slot_bytes", STORE_SLOT_BYTES);
 	number(f, "slots_total", a.store.slots_total);
 	number(f, "slots_used", a.store.slots_used);
 	number(f, "slots_max", a.store.slots_max);

@@ -15,7 +15,7 @@
 static const char help[] =
         "artfs - a persistent radix tree, mounted as a directory\n"
         "\n"
-        "  artfs mkfs [--slot-size=64K] [--size=BYTES] [--segment-size=16M] STORE\n"
+        "  artfs mkfs [--frame-size=64K] [--size=BYTES] [--segment-size=16M] STORE\n"
         "        make an empty store in the directory STORE, which must be missing or empty\n"
         "  artfs mount [-f] [-o OPTION[,OPTION]...] STORE MOUNTPOINT\n"
         "        mount it; -f stays in the foreground. The word mount may be left out.\n"

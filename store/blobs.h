@@ -35,7 +35,7 @@ struct blob {
 	struct cached *frame;                 /* in the cache, or NULL */
 	uint32_t value;                       /* frames: count; data: bytes */
 	uint32_t frozen_count, durable_count; /* the value in those states */
-	uint16_t nslots;
+	uint16_t nslots, old_nslots;
 	uint8_t kind;
 	bool attached; /* frames: always */
 	bool dead;

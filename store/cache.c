@@ -18,6 +18,7 @@ int cache_init(struct cache *c, size_t bytes, uint32_t slot_bytes)
 	TAILQ_INIT(&c->spares);
 	TAILQ_INIT(&c->frozen);
 	pthread_cond_init(&c->loaded, NULL);
+	pthread_cond_init(&c->cleaned, NULL);
 	size_t hints = 1024;
 	while (hints < 4 * c->nbufs)
 		hints *= 2;
@@ -56,6 +57,7 @@ void cache_fini(struct cache *c)
 	free(c->free_bufs);
 	free(c->frames);
 	pthread_cond_destroy(&c->loaded);
+	pthread_cond_destroy(&c->cleaned);
 	*c = (struct cache){0};
 }
 

@@ -76,7 +76,7 @@ struct cache {
 	atomic_size_t ndirty, nfrozen; /* changed under the lock */
 	atomic_uint_fast64_t hits;
 	uint64_t misses, evictions;
-	pthread_cond_t loaded;
+	pthread_cond_t loaded, cleaned; /* with the store's lock */
 };
 
 int cache_init(struct cache *c, size_t bytes, uint32_t slot_bytes);

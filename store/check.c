@@ -14,11 +14,11 @@ void store_stat(struct store *s, struct store_stat *out)
 
 	s->io->ops->host_free(s->io, &host_bytes);
 	pthread_mutex_lock(&s->lock);
-	host_slots = s->space.total + host_bytes / s->m.slot_bytes;
+	host_slots = s->space.total + host_bytes / STORE_SLOT_BYTES;
 	*out = (struct store_stat){
-	        .slot_bytes = s->m.slot_bytes,
+	        .frame_bytes = s->m.slot_bytes,
 	        .slots_total = s->space.total,
-	        .slots_used = s->space.used_slots,
+	        .slots_used = space_named(&s->space),
 	        .slots_max = host_slots < s->space.limit ? host_slots : s->space.limit,
 	        .cache_bytes = s->cache.nbufs * s->m.slot_bytes,
 	        .cache_used = (s->cache.nbufs - s->cache.nfree) * s->m.slot_bytes,
@@ -110,16 +110,16 @@ __attribute__((format(printf, 2, 3))) static void found(struct findings *f, cons
 
 /* Marks what one name in the map takes; lock held. */
 static void mark(
-        struct store *s, uint64_t *seen, const struct blob *e, uint64_t slot, struct findings *f)
+        struct store *s, uint64_t *seen, uint64_t id, uint64_t slot, uint64_t n, struct findings *f)
 {
-	for (uint64_t i = slot; i < slot + e->nslots; i++) {
+	for (uint64_t i = slot; i < slot + n; i++) {
 		uint64_t bit = UINT64_C(1) << (i % 64);
 		if (i >= s->space.total) {
-			found(f, "blob %" PRIu64 ": slot %" PRIu64 " is beyond the end", e->id, i);
+			found(f, "blob %" PRIu64 ": slot %" PRIu64 " is beyond the end", id, i);
 			continue;
 		}
 		if (seen[i / 64] & bit)
-			found(f, "blob %" PRIu64 ": slot %" PRIu64 " is named twice", e->id, i);
+			found(f, "blob %" PRIu64 ": slot %" PRIu64 " is named twice", id, i);
 		seen[i / 64] |= bit;
 	}
 }
@@ -134,10 +134,12 @@ static int check_slots(struct store *s, struct findings *f)
 	for (size_t i = 0; seen && i < blobs_places(&s->blobs); i++) {
 		struct blob *e = blobs_place(&s->blobs, i);
 		if (e && e->slot != SLOT_NONE)
-			mark(s, seen, e, e->slot, f);
+			mark(s, seen, e->id, e->slot, e->nslots, f);
 		if (e && e->old_slot != SLOT_NONE)
-			mark(s, seen, e, e->old_slot, f);
+			mark(s, seen, e->id, e->old_slot, e->old_nslots, f);
 	}
+	for (size_t i = 0; seen && i < s->space.asides; i++)
+		mark(s, seen, 0, space_aside(&s->space, i), s->space.group, f);
 	for (size_t i = 0; seen && i < s->space.words; i++)
 		if (seen[i] != s->space.used[i] && !s->freezing)
 			found(f, "slots %zu to %zu: in use and named do not agree", i * 64,
@@ -153,12 +155,14 @@ static int check_frame(struct store *s, const struct line *l, char *buf, struct 
 	uint64_t found_sum[ENTRY_SUMS_MAX];
 	struct blob *e;
 	bool bad = false;
-	int rc = io_read(s->io, s->blobs_file, buf, s->m.slot_bytes, l->slot * s->m.slot_bytes);
+	uint32_t bytes = l->nslots * (uint32_t)STORE_SLOT_BYTES;
+	int rc = io_read(s->io, s->blobs_file, buf, bytes, l->slot * STORE_SLOT_BYTES);
 
 	if (rc && rc != -EIO)
 		return rc;
 	if (!rc)
-		store_sums(buf, s->m.slot_bytes, found_sum);
+		store_image_sums(s, buf, bytes, found_sum);
+	memset(buf + bytes, 0, s->m.slot_bytes - bytes);
 	pthread_mutex_lock(&s->lock);
 	e = blobs_current(&s->blobs, false, l->id);
 	if (e && e->slot == l->slot)

@@ -123,56 +123,111 @@ void store_freeze(struct store *s, const struct store_root *root)
 
 /* ---- commit ----------------------------------------------------------------------------- */
 
-static int write_some(struct store *s, struct cached **images, unsigned n)
+/* Sealed images on their way: packed one behind the other in s->images. */
+struct outgoing {
+	unsigned n;
+	size_t bytes;
+	struct {
+		struct cached *frame;
+		char *image;
+		uint32_t nslots;
+		uint64_t slot;
+		uint64_t sum[ENTRY_SUMS_MAX];
+	} of[IO_BATCH_MAX];
+};
+
+static void seal(struct store *s, struct outgoing *o, struct cached *f)
 {
-	uint32_t slot_bytes = s->m.slot_bytes;
-	uint64_t sum[IO_BATCH_MAX][ENTRY_SUMS_MAX];
+	const void *data = f->image ? f->image : f->f.data;
+	char *image = s->images + o->bytes;
+	uint32_t bytes = s->m.slot_bytes, whole;
+
+	if (s->opt.seal)
+		bytes = s->opt.seal(s->opt.seal_arg, data, image, f->frozen_blob->kind);
+	else
+		memcpy(image, data, bytes);
+	assert(bytes > 0 && bytes <= s->m.slot_bytes);
+	whole = (bytes + STORE_SLOT_BYTES - 1) / STORE_SLOT_BYTES * STORE_SLOT_BYTES;
+	memset(image + bytes, 0, whole - bytes);
+	o->of[o->n].frame = f;
+	o->of[o->n].image = image;
+	o->of[o->n].nslots = whole / STORE_SLOT_BYTES;
+	store_image_sums(s, image, whole, o->of[o->n].sum);
+	o->n++;
+	o->bytes += whole;
+}
+
+/* What lies side by side in the file is one request. */
+static unsigned requests(struct store *s, const struct outgoing *o, struct io_req *reqs)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < o->n; i++) {
+		uint64_t offset = o->of[i].slot * STORE_SLOT_BYTES;
+		size_t bytes = o->of[i].nslots * (size_t)STORE_SLOT_BYTES;
+		if (n > 0 && reqs[n - 1].offset + reqs[n - 1].bytes == offset)
+			reqs[n - 1].bytes += bytes;
+		else
+			reqs[n++] = (struct io_req){.op = IO_WRITE,
+			        .file = s->blobs_file,
+			        .buf = o->of[i].image,
+			        .bytes = bytes,
+			        .offset = offset};
+	}
+	return n;
+}
+
+static int write_some(struct store *s, struct outgoing *o)
+{
 	struct io_req reqs[IO_BATCH_MAX];
 	int rc;
 
 	pthread_mutex_lock(&s->lock);
-	for (unsigned i = 0; i < n; i++)
-		reqs[i] = (struct io_req){.op = IO_WRITE,
-		        .file = s->blobs_file,
-		        .buf = images[i]->image ? images[i]->image : images[i]->f.data,
-		        .bytes = slot_bytes,
-		        .offset = space_take(&s->space) * slot_bytes};
+	for (unsigned i = 0; i < o->n; i++)
+		o->of[i].slot = space_take_image(&s->space, o->of[i].nslots);
 	pthread_mutex_unlock(&s->lock);
-	for (unsigned i = 0; i < n; i++)
-		store_sums(reqs[i].buf, slot_bytes, sum[i]);
-	rc = store_latch(s, s->io->ops->submit(s->io, reqs, n));
+	rc = store_latch(s, s->io->ops->submit(s->io, reqs, requests(s, o, reqs)));
 	if (rc)
 		return rc;
 	pthread_mutex_lock(&s->lock);
-	for (unsigned i = 0; i < n; i++) {
-		struct blob *e = images[i]->frozen_blob;
+	for (unsigned i = 0; i < o->n; i++) {
+		struct blob *e = o->of[i].frame->frozen_blob;
 		e->old_slot = e->slot;
-		e->slot = reqs[i].offset / slot_bytes;
-		memcpy(e->sum, sum[i], s->blobs.sums * sizeof(e->sum[0]));
+		e->old_nslots = e->nslots;
+		e->slot = o->of[i].slot;
+		e->nslots = (uint16_t)o->of[i].nslots;
+		memcpy(e->sum, o->of[i].sum, s->blobs.sums * sizeof(e->sum[0]));
+		/* From now on it may be changed without a copy, or be evicted and read from its new
+		 * place. */
+		cache_thaw(&s->cache, o->of[i].frame);
 	}
+	pthread_cond_broadcast(&s->cache.cleaned);
 	pthread_mutex_unlock(&s->lock);
-	atomic_fetch_add_explicit(
-	        &s->written_bytes, (uint64_t)n * slot_bytes, memory_order_relaxed);
+	atomic_fetch_add_explicit(&s->written_bytes, o->bytes, memory_order_relaxed);
+	o->n = 0;
+	o->bytes = 0;
 	return 0;
 }
 
 static int write_images(struct store *s)
 {
-	struct cached *images[IO_BATCH_MAX], *f;
-	unsigned n = 0;
+	struct outgoing o = {.n = 0};
+	struct cached *f, *next;
 	int rc = 0;
 
-	TAILQ_FOREACH(f, &s->cache.frozen, link)
-	{
-		images[n++] = f;
-		if (n == IO_BATCH_MAX) {
-			rc = write_some(s, images, n);
-			n = 0;
-		}
+	pthread_mutex_lock(&s->lock);
+	space_fit_again(&s->space);
+	pthread_mutex_unlock(&s->lock);
+	/* The list is ours, but for those that write_some() has thawed. */
+	for (f = TAILQ_FIRST(&s->cache.frozen); f; f = next) {
+		if (o.n == IO_BATCH_MAX || o.bytes + s->m.slot_bytes > IMAGES_BYTES)
+			rc = write_some(s, &o);
 		if (rc)
 			return rc;
+		next = TAILQ_NEXT(f, link);
+		seal(s, &o, f);
 	}
-	return n ? write_some(s, images, n) : 0;
+	return o.n ? write_some(s, &o) : 0;
 }
 
 static struct manifest_entry entry_of(
@@ -231,11 +286,8 @@ static int write_batch(struct store *s, uint64_t *batch_bytes)
 static void settle(struct store *s, uint64_t batch_bytes)
 {
 	struct blob *e;
-	struct cached *f;
 
 	pthread_mutex_lock(&s->lock);
-	while ((f = TAILQ_FIRST(&s->cache.frozen)))
-		cache_thaw(&s->cache, f);
 	while ((e = TAILQ_FIRST(&s->blobs.frozen))) {
 		blobs_thaw(&s->blobs, e);
 		if (e->frozen_dead) {
@@ -244,7 +296,7 @@ static void settle(struct store *s, uint64_t batch_bytes)
 			continue;
 		}
 		if (e->old_slot != SLOT_NONE)
-			space_release(&s->space, e->old_slot, e->nslots);
+			space_release(&s->space, e->old_slot, e->old_nslots);
 		e->old_slot = SLOT_NONE;
 		e->durable = true;
 		e->durable_count = e->frozen_count;

@@ -8,9 +8,9 @@
 
 #include "store/state.h"
 
-static uint32_t slots_for(const struct store *s, uint32_t bytes)
+static uint32_t slots_for(uint32_t bytes)
 {
-	return (bytes + s->m.slot_bytes - 1) / s->m.slot_bytes;
+	return (bytes + STORE_SLOT_BYTES - 1) / STORE_SLOT_BYTES;
 }
 
 static uint32_t io_bytes(uint32_t bytes)
@@ -55,7 +55,7 @@ static int write_blocks(struct store *s, uint64_t slot, const void *buf, uint32_
 		        .file = s->blobs_file,
 		        .buf = (void *)buf,
 		        .bytes = direct,
-		        .offset = slot * s->m.slot_bytes};
+		        .offset = slot * (uint64_t)STORE_SLOT_BYTES};
 	if (rest) {
 		bounce = store_bounce_take(s);
 		if (!bounce)
@@ -66,7 +66,7 @@ static int write_blocks(struct store *s, uint64_t slot, const void *buf, uint32_
 		        .file = s->blobs_file,
 		        .buf = bounce,
 		        .bytes = io_bytes(rest),
-		        .offset = slot * s->m.slot_bytes + direct};
+		        .offset = slot * (uint64_t)STORE_SLOT_BYTES + direct};
 	}
 	rc = s->io->ops->submit(s->io, reqs, n);
 	if (bounce)
@@ -92,11 +92,11 @@ int store_data_write(struct store *s, const void *buf, uint32_t bytes, struct st
 	pthread_mutex_lock(&s->lock);
 	rc = atomic_load(&s->failed) ? -EIO : store_log_room(s, 1);
 	if (!rc)
-		rc = store_take_run(s, slots_for(s, bytes), &d.slot);
+		rc = store_take_run(s, slots_for(bytes), &d.slot);
 	if (!rc) {
 		rc = blobs_ensure(&s->blobs, s->cache.nspares + 1);
 		if (rc)
-			space_release(&s->space, d.slot, slots_for(s, bytes));
+			space_release(&s->space, d.slot, slots_for(bytes));
 	}
 	if (rc) {
 		pthread_mutex_unlock(&s->lock);
@@ -109,7 +109,7 @@ int store_data_write(struct store *s, const void *buf, uint32_t bytes, struct st
 	d.id = s->next_data_id++;
 	e = blobs_add(&s->blobs, STORE_DATA, d.id);
 	e->slot = d.slot;
-	e->nslots = (uint16_t)slots_for(s, bytes);
+	e->nslots = (uint16_t)slots_for(bytes);
 	e->value = bytes;
 	s->unattached++;
 	pthread_mutex_unlock(&s->lock);
@@ -195,11 +195,11 @@ int store_data_claim(struct store *s, const struct store_data *d)
 		rc = blobs_ensure(&s->blobs, s->cache.nspares + 1);
 	/* Slots beyond the floor are handed out by this run itself; no log can name them. */
 	if (!rc)
-		rc = space_claim(&s->space, d->slot, slots_for(s, d->bytes), s->space.floor);
+		rc = space_claim(&s->space, d->slot, slots_for(d->bytes), s->space.floor);
 	if (!rc) {
 		e = blobs_add(&s->blobs, STORE_DATA, d->id);
 		e->slot = d->slot;
-		e->nslots = (uint16_t)slots_for(s, d->bytes);
+		e->nslots = (uint16_t)slots_for(d->bytes);
 		e->value = d->bytes;
 		s->unattached++;
 		if (s->next_data_id <= d->id)
@@ -246,7 +246,7 @@ int store_data_read(
 	if (!bounce)
 		return -ENOMEM;
 	rc = io_read(s->io, s->blobs_file, bounce, io_bytes(pieces_bytes),
-	        d->slot * s->m.slot_bytes + first);
+	        d->slot * (uint64_t)STORE_SLOT_BYTES + first);
 	if (!rc) {
 		atomic_fetch_add_explicit(
 		        &s->read_bytes, io_bytes(pieces_bytes), memory_order_relaxed);

@@ -62,7 +62,7 @@ struct manifest_head {
 	le32 ro_compat;
 	le32 incompat;
 	uint8_t uuid[16];
-	le32 slot_bytes;
+	le32 frame_bytes;
 	le32 reserved;
 	le64 size_max;
 	le64 log_salt; /* the life of manifest.log that continues this snapshot */

@@ -19,12 +19,14 @@ static int load(struct store *s, void *buf, const struct blob *snapshot, const u
 {
 	uint32_t slot_bytes = s->m.slot_bytes;
 	uint64_t found[ENTRY_SUMS_MAX];
-	int rc = io_read(s->io, s->blobs_file, buf, slot_bytes, snapshot->slot * slot_bytes);
+	uint32_t bytes = snapshot->nslots * (uint32_t)STORE_SLOT_BYTES;
+	int rc = io_read(s->io, s->blobs_file, buf, bytes, snapshot->slot * STORE_SLOT_BYTES);
 
 	if (rc)
 		return rc;
-	atomic_fetch_add_explicit(&s->read_bytes, slot_bytes, memory_order_relaxed);
-	store_sums(buf, slot_bytes, found);
+	atomic_fetch_add_explicit(&s->read_bytes, bytes, memory_order_relaxed);
+	store_image_sums(s, buf, bytes, found);
+	memset((char *)buf + bytes, 0, slot_bytes - bytes);
 	if (memcmp(found, sum, s->blobs.sums * sizeof(*sum)))
 		return -EBADMSG;
 	if (!s->opt.validate)
@@ -219,7 +221,7 @@ int store_frame_write(struct store *s, struct frame *frame, enum store_need need
 	if (f->frozen)
 		rc = copy_frozen(s, f);
 	if (rc) {
-		s->space.set_aside -= !s->opt.read_only;
+		space_give_back(&s->space, !s->opt.read_only);
 		goto out;
 	}
 	f->dirty = true;
@@ -243,7 +245,7 @@ void store_frame_release(struct store *s, unsigned keep)
 {
 	pthread_mutex_lock(&s->lock);
 	if (s->cache.nspares > keep) {
-		s->space.set_aside -= s->opt.read_only ? 0 : s->cache.nspares - keep;
+		space_give_back(&s->space, s->opt.read_only ? 0 : s->cache.nspares - keep);
 		spares_drop(&s->cache, keep);
 	}
 	pthread_mutex_unlock(&s->lock);
@@ -279,7 +281,7 @@ int store_frame_reserve(struct store *s, unsigned n, enum store_need need)
 	}
 	if (rc) {
 		spares_drop(c, before);
-		s->space.set_aside -= s->opt.read_only ? 0 : more;
+		space_give_back(&s->space, s->opt.read_only ? 0 : more);
 	}
 out:
 	pthread_mutex_unlock(&s->lock);
@@ -295,7 +297,6 @@ struct frame *store_frame_new(struct store *s, enum store_kind kind)
 	pthread_mutex_lock(&s->lock);
 	f = cache_spare_take(&s->cache);
 	e = blobs_add(&s->blobs, kind, s->next_frame_id++);
-	e->nslots = 1;
 	e->attached = true;
 	e->frame = f;
 	s->blobs.live[kind - 1]++;
@@ -338,6 +339,19 @@ bool store_frame_view_pinned(struct frame *f, struct store_view *out)
 	return view(cached_of(f), f->id, out);
 }
 
+bool store_wait_clean(struct store *s)
+{
+	bool waited = false;
+
+	pthread_mutex_lock(&s->lock);
+	if (s->cache.nfrozen && !atomic_load(&s->failed)) {
+		pthread_cond_wait(&s->cache.cleaned, &s->lock);
+		waited = true;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return waited;
+}
+
 bool store_view_valid(const struct store_view *v)
 {
 	atomic_thread_fence(memory_order_acquire);
@@ -369,7 +383,7 @@ void store_drop(struct store *s, struct blob *e)
 {
 	if (e->frame) {
 		if (e->frame->dirty && !s->opt.read_only)
-			s->space.set_aside--;
+			space_give_back(&s->space, 1);
 		cache_drop(&s->cache, e->frame);
 	}
 	s->blobs.live[e->kind - 1]--;

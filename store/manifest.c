@@ -60,9 +60,10 @@ static int entry_decode(const uint8_t *buf, size_t bytes, size_t *at, uint32_t s
 		return -EUCLEAN;
 	if (out->op == ENTRY_SET && out->kind == STORE_DATA &&
 	        (!out->value || out->value > STORE_DATA_MAX ||
-	                out->nslots != (out->value + slot_bytes - 1) / slot_bytes))
+	                out->nslots != (out->value + STORE_SLOT_BYTES - 1) / STORE_SLOT_BYTES))
 		return -EUCLEAN;
-	if (out->op == ENTRY_SET && out->kind != STORE_DATA && out->nslots != 1)
+	if (out->op == ENTRY_SET && out->kind != STORE_DATA &&
+	        (out->nslots < 1 || out->nslots > slot_bytes / STORE_SLOT_BYTES))
 		return -EUCLEAN;
 	need = manifest_entry_bytes(out->op, out->kind, slot_bytes);
 	if (bytes - *at < need)
@@ -115,7 +116,13 @@ int manifest_decode_bin(const void *buf, size_t bytes, bool read_only, struct ma
 	if (le64_get(h.sum) != XXH3_64bits(&h, offsetof(struct manifest_head, sum)))
 		return why(w, -EUCLEAN,
 		        "the head of manifest.bin has a bad checksum: the store is damaged");
-	if (le32_get(h.version) > STORE_FORMAT_VERSION || !le32_get(h.version))
+	if (le32_get(h.version) && le32_get(h.version) < STORE_FORMAT_VERSION)
+		return why(w, -EPROTONOSUPPORT,
+		        "the store has format version %" PRIu32
+		        ", this program knows only %d: copy the files with the artfs that made it "
+		        "to a store of a new one",
+		        le32_get(h.version), STORE_FORMAT_VERSION);
+	if (le32_get(h.version) != STORE_FORMAT_VERSION)
 		return why(w, -EPROTONOSUPPORT,
 		        "the store has format version %" PRIu32
 		        ", this program knows up to %d: use a "
@@ -135,7 +142,7 @@ int manifest_decode_bin(const void *buf, size_t bytes, bool read_only, struct ma
 		        le32_get(h.ro_compat));
 	out = (struct manifest){
 	        .compat = le32_get(h.compat),
-	        .slot_bytes = le32_get(h.slot_bytes),
+	        .slot_bytes = le32_get(h.frame_bytes),
 	        .size_max = le64_get(h.size_max),
 	        .log_salt = le64_get(h.log_salt),
 	        .point = point_get(&h.point),
@@ -375,7 +382,7 @@ int manifest_bin_end(struct manifest_stream *s, const struct manifest *m, uint64
 	        .magic = le64_of(MANIFEST_MAGIC),
 	        .version = le32_of(STORE_FORMAT_VERSION),
 	        .compat = le32_of(m->compat),
-	        .slot_bytes = le32_of(m->slot_bytes),
+	        .frame_bytes = le32_of(m->slot_bytes),
 	        .size_max = le64_of(m->size_max),
 	        .log_salt = le64_of(m->log_salt),
 	        .entries = le64_of(entries),

@@ -10,15 +10,16 @@
 
 enum {
 	WORD_BITS = 64,
-	STEP_SLOTS_MIN = 64,
+	STEP_GROUPS_MIN = 64,
 	STEP_BYTES_MAX = 64 * 1024 * 1024,
 	STEP_OF_TOTAL = 8,      /* grow by this fraction of the file */
 	STEP_OF_HOST_FREE = 16, /* but never by more than this fraction of what the host has left */
-	RESERVE_SLOTS_MIN = 16,
-	RESERVE_SLOTS_MAX = 1024,
+	RESERVE_GROUPS_MIN = 16,
+	RESERVE_GROUPS_MAX = 1024,
 	RESERVE_OF_USED = 64,
 	RESERVE_OF_LIMIT = 4,
-	PUNCH_RUN_MIN = 16, /* shorter runs are not worth a system call */
+	PUNCH_RUN_MIN = 16,          /* shorter runs are not worth a system call */
+	FIT_SLOTS_MAX = 1024 * 1024, /* how far an image looks for a place between others */
 };
 
 static uint64_t min_u64(uint64_t a, uint64_t b)
@@ -115,7 +116,7 @@ static int words_ensure(struct space *sp, uint64_t slots)
 }
 
 int space_init(struct space *sp, struct io *io, struct io_file *file, pthread_mutex_t *lock,
-        uint32_t slot_bytes, uint64_t size_max)
+        uint32_t group, uint64_t size_max)
 {
 	uint64_t bytes;
 	int rc = io->ops->size(io, file, &bytes);
@@ -126,12 +127,12 @@ int space_init(struct space *sp, struct io *io, struct io_file *file, pthread_mu
 	        .io = io,
 	        .file = file,
 	        .lock = lock,
-	        .slot_bytes = slot_bytes,
-	        .limit = (size_max ? size_max : INT64_MAX) / slot_bytes,
-	        .total = bytes / slot_bytes,
-	        .floor = bytes / slot_bytes,
+	        .group = group,
+	        .limit = (size_max ? size_max : INT64_MAX) / STORE_SLOT_BYTES,
+	        .total = bytes / STORE_SLOT_BYTES,
+	        .floor = bytes / STORE_SLOT_BYTES,
 	};
-	sp->hint = sp->run_hint = sp->floor;
+	sp->hint = sp->run_hint = sp->fit_hint = sp->floor;
 	return words_ensure(sp, sp->total);
 }
 
@@ -139,6 +140,7 @@ void space_fini(struct space *sp)
 {
 	free(sp->used);
 	free(sp->backed);
+	free(sp->aside);
 	*sp = (struct space){0};
 }
 
@@ -170,21 +172,20 @@ void space_release(struct space *sp, uint64_t slot, uint64_t n)
 void space_floor_lift(struct space *sp)
 {
 	sp->floor = 0;
-	sp->run_hint = 0;
+	sp->run_hint = sp->fit_hint = 0;
+}
+
+uint64_t space_named(const struct space *sp)
+{
+	return sp->used_slots - sp->asides * sp->group;
 }
 
 uint64_t space_reserve(const struct space *sp)
 {
-	uint64_t n = sp->used_slots / RESERVE_OF_USED;
+	uint64_t n = space_named(sp) / sp->group / RESERVE_OF_USED;
 
-	n = n < RESERVE_SLOTS_MIN ? RESERVE_SLOTS_MIN : min_u64(n, RESERVE_SLOTS_MAX);
-	return min_u64(n, sp->limit / RESERVE_OF_LIMIT);
-}
-
-uint64_t space_missing(const struct space *sp, uint64_t n, enum store_need need)
-{
-	uint64_t want = sp->set_aside + n + (need == STORE_NORMAL ? space_reserve(sp) : 0);
-	return want > sp->ready ? want - sp->ready : 0;
+	n = n < RESERVE_GROUPS_MIN ? RESERVE_GROUPS_MIN : min_u64(n, RESERVE_GROUPS_MAX);
+	return min_u64(n, sp->limit / sp->group / RESERVE_OF_LIMIT);
 }
 
 static void take(struct space *sp, uint64_t slot, uint64_t n)
@@ -192,27 +193,108 @@ static void take(struct space *sp, uint64_t slot, uint64_t n)
 	bits_set(sp->used, slot, n, true);
 	sp->used_slots += n;
 	sp->ready -= n;
-	assert(sp->ready >= sp->set_aside);
 }
 
-uint64_t space_take(struct space *sp)
-{
-	uint64_t slot = find_next(sp, READY, sp->hint, sp->total);
+/* ---- groups set aside ------------------------------------------------------------------- */
 
-	assert(slot < sp->total && sp->set_aside > 0);
-	sp->set_aside--;
-	take(sp, slot, 1);
-	sp->hint = slot + 1;
+static int aside_room(struct space *sp, size_t n)
+{
+	size_t max = sp->aside_max ? sp->aside_max : 64;
+
+	while (max < n)
+		max *= 2;
+	if (max == sp->aside_max)
+		return 0;
+	uint64_t *ring = malloc(max * sizeof(*ring));
+	if (!ring)
+		return -ENOMEM;
+	for (size_t i = 0; i < sp->asides; i++)
+		ring[i] = sp->aside[(sp->aside_first + i) % sp->aside_max];
+	free(sp->aside);
+	sp->aside = ring;
+	sp->aside_first = 0;
+	sp->aside_max = max;
+	return 0;
+}
+
+static uint64_t aside_pop(struct space *sp)
+{
+	uint64_t slot = sp->aside[sp->aside_first];
+
+	assert(sp->asides > 0);
+	sp->aside_first = (sp->aside_first + 1) % sp->aside_max;
+	sp->asides--;
 	return slot;
+}
+
+/* Moves ready groups into the stock until it holds n. */
+static int gather(struct space *sp, uint64_t n)
+{
+	int rc = aside_room(sp, n);
+
+	while (!rc && sp->asides < n) {
+		uint64_t slot = find_run(sp, READY, sp->group, sp->run_hint, sp->total);
+		if (slot == SLOT_NONE && sp->run_hint > sp->hint)
+			slot = find_run(sp, READY, sp->group, sp->hint, sp->total);
+		if (slot == SLOT_NONE)
+			break;
+		take(sp, slot, sp->group);
+		sp->run_hint = slot + sp->group;
+		sp->aside[(sp->aside_first + sp->asides++) % sp->aside_max] = slot;
+	}
+	return rc;
+}
+
+int space_set_aside(struct space *sp, uint64_t n, enum store_need need, uint64_t *missing)
+{
+	uint64_t want = sp->set_aside + n + (need == STORE_NORMAL ? space_reserve(sp) : 0);
+	int rc = sp->asides < want ? gather(sp, want) : 0;
+
+	*missing = want > sp->asides ? want - sp->asides : 0;
+	if (!rc && !*missing)
+		sp->set_aside += n;
+	return rc;
+}
+
+void space_give_back(struct space *sp, uint64_t n)
+{
+	assert(sp->set_aside >= n);
+	sp->set_aside -= n;
+}
+
+uint64_t space_take_image(struct space *sp, uint32_t n)
+{
+	uint64_t own = aside_pop(sp), from = sp->fit_hint, slot;
+
+	assert(sp->set_aside > 0 && n <= sp->group);
+	sp->set_aside--;
+	sp->taken++;
+	space_release(sp, own, sp->group);
+	from = from < sp->hint || from >= sp->total ? sp->hint : from;
+	slot = find_run(sp, READY, n, from, min_u64(sp->total, from + FIT_SLOTS_MAX));
+	if (slot == SLOT_NONE) {
+		/* Its own group is there in any case; close up to what is before it. */
+		slot = own;
+		while (slot > sp->floor && own - slot < n &&
+		        word_of(sp, READY, (slot - 1) / WORD_BITS) >> ((slot - 1) % WORD_BITS) & 1)
+			slot--;
+	}
+	take(sp, slot, n);
+	sp->fit_hint = slot + n;
+	if (slot == sp->hint)
+		sp->hint = slot + n;
+	return slot;
+}
+
+void space_fit_again(struct space *sp)
+{
+	sp->fit_hint = sp->hint;
 }
 
 uint64_t space_take_run(struct space *sp, uint32_t n)
 {
-	uint64_t slot;
+	uint64_t slot = find_run(sp, READY, n, sp->run_hint, sp->total);
 
-	if (space_missing(sp, n, STORE_NORMAL))
-		return SLOT_NONE;
-	slot = find_run(sp, READY, n, sp->run_hint, sp->total);
 	if (slot == SLOT_NONE)
 		slot = find_run(sp, READY, n, sp->hint, sp->total);
 	if (slot == SLOT_NONE)
@@ -226,7 +308,8 @@ uint64_t space_take_run(struct space *sp, uint32_t n)
 
 static int back(struct space *sp, uint64_t slot, uint64_t n)
 {
-	int rc = sp->io->ops->allocate(sp->io, sp->file, slot * sp->slot_bytes, n * sp->slot_bytes);
+	int rc = sp->io->ops->allocate(
+	        sp->io, sp->file, slot * STORE_SLOT_BYTES, n * STORE_SLOT_BYTES);
 
 	if (rc)
 		return rc;
@@ -280,10 +363,10 @@ static uint64_t step_of(const struct space *sp, uint64_t n)
 {
 	uint64_t host_bytes, step = sp->total / STEP_OF_TOTAL;
 
-	step = min_u64(step, STEP_BYTES_MAX / sp->slot_bytes);
-	step = step < STEP_SLOTS_MIN ? STEP_SLOTS_MIN : step;
+	step = min_u64(step, STEP_BYTES_MAX / STORE_SLOT_BYTES);
+	step = step < STEP_GROUPS_MIN * sp->group ? STEP_GROUPS_MIN * sp->group : step;
 	if (!sp->io->ops->host_free(sp->io, &host_bytes))
-		step = min_u64(step, host_bytes / STEP_OF_HOST_FREE / sp->slot_bytes);
+		step = min_u64(step, host_bytes / STEP_OF_HOST_FREE / STORE_SLOT_BYTES);
 	return step < n ? n : step;
 }
 
@@ -344,7 +427,7 @@ static uint64_t cut_tail(struct space *sp, uint64_t n)
 		sp->run_hint = min_u64(sp->run_hint, end);
 		pthread_mutex_unlock(sp->lock);
 		/* If it fails the file is longer than it need be, and no harm done. */
-		sp->io->ops->truncate(sp->io, sp->file, end * sp->slot_bytes);
+		sp->io->ops->truncate(sp->io, sp->file, end * STORE_SLOT_BYTES);
 		return ready;
 	}
 	pthread_mutex_unlock(sp->lock);
@@ -367,8 +450,8 @@ static void punch_holes(struct space *sp, uint64_t n)
 		bits_set(sp->backed, from, stop - from, false);
 		sp->ready -= stop - from;
 		pthread_mutex_unlock(sp->lock);
-		if (sp->io->ops->punch(sp->io, sp->file, from * sp->slot_bytes,
-		            (stop - from) * sp->slot_bytes))
+		if (sp->io->ops->punch(sp->io, sp->file, from * STORE_SLOT_BYTES,
+		            (stop - from) * STORE_SLOT_BYTES))
 			sp->punch_refused = true;
 		n -= stop - from;
 		from = stop;
@@ -377,10 +460,16 @@ static void punch_holes(struct space *sp, uint64_t n)
 
 void space_trim(struct space *sp, bool all)
 {
-	uint64_t keep, excess;
+	uint64_t groups, keep, excess;
 
 	pthread_mutex_lock(sp->lock);
-	keep = sp->set_aside + (all ? 0 : space_reserve(sp) + STEP_SLOTS_MIN);
+	/* The next commit will probably write as much as this one. */
+	sp->pace = sp->taken > sp->pace / 2 ? sp->taken : sp->pace / 2;
+	sp->taken = 0;
+	groups = sp->set_aside + (all ? 0 : space_reserve(sp));
+	while (sp->asides > groups)
+		space_release(sp, aside_pop(sp), sp->group);
+	keep = all ? 0 : (STEP_GROUPS_MIN + sp->pace) * sp->group;
 	excess = sp->ready > keep ? sp->ready - keep : 0;
 	/* Hysteresis: giving back what the next minute takes again costs more than it saves. */
 	if (sp->floor || (!all && excess < keep + sp->total / STEP_OF_TOTAL))

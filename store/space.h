@@ -9,9 +9,14 @@
  *               ready  hole  ready      ready = free and backed: a write there cannot lack space
  *
  * Free slots are derived (S4): used bits are set for what the manifest, the frozen image and the
- * current state name, and nothing of this is stored. "Set aside" is a number, not a place: so many
- * of the ready slots are promised to frames that a later commit will write, and `ready` never falls
- * below it.
+ * current state name, and nothing of this is stored.
+ *
+ * A frame takes what its image needs, 1 to `group` slots, and how many is known only when the commit
+ * writes it. So whoever makes a frame dirty sets a whole group aside: a run of ready slots that is long
+ * enough for any image. At the commit the image goes to the first ready run that takes it, perhaps that
+ * of its own group, and the rest of the group is ready again. So a commit never lacks a run, however
+ * fragmented the file is (W5). Groups in `aside` count as used; `set_aside` of them are promised, the
+ * others are the reserve for deleting, and a stock.
  *
  * While the log is replayed, free slots below `floor` are out of reach: the log may yet name them.
  *
@@ -33,20 +38,25 @@ struct space {
 	struct io *io;         /* immutable */
 	struct io_file *file;  /* immutable */
 	pthread_mutex_t *lock; /* the store's */
-	uint32_t slot_bytes;   /* immutable */
+	uint32_t group;        /* slots that the largest image of a frame takes; immutable */
 	uint64_t limit;        /* slots, by size_max; immutable */
 	uint64_t total;        /* length of the file in slots; changes under both locks */
 	uint64_t floor;
 	uint64_t *used, *backed; /* bitmaps of `words` words */
 	uint64_t words;
-	uint64_t used_slots, ready, set_aside;
-	uint64_t hint;      /* no ready slot below */
-	uint64_t run_hint;  /* runs are looked for from here first */
-	bool punch_refused; /* the host cannot punch holes */
+	uint64_t used_slots, ready; /* groups in `aside` are used */
+	uint64_t *aside;            /* a ring: first slots of groups, oldest first */
+	size_t aside_first, asides, aside_max;
+	uint64_t set_aside;   /* of these, promised */
+	uint64_t taken, pace; /* images since the last trim; how many a commit writes */
+	uint64_t hint;        /* no ready slot below */
+	uint64_t fit_hint;    /* images are fitted in from here */
+	uint64_t run_hint;    /* runs are looked for from here first */
+	bool punch_refused;   /* the host cannot punch holes */
 };
 
 int space_init(struct space *sp, struct io *io, struct io_file *file, pthread_mutex_t *lock,
-        uint32_t slot_bytes, uint64_t size_max);
+        uint32_t group, uint64_t size_max);
 void space_fini(struct space *sp);
 
 /* Marks a run as used. -EUCLEAN if a slot is used already, or out of bounds. */
@@ -54,13 +64,21 @@ int space_claim(struct space *sp, uint64_t slot, uint64_t n, uint64_t end);
 void space_release(struct space *sp, uint64_t slot, uint64_t n);
 void space_floor_lift(struct space *sp); /* replay is done */
 
-uint64_t space_reserve(
-        const struct space *sp); /* W5: ready slots that only STORE_SHRINKING may take */
-/* How many ready slots are missing before `n` can be set aside. */
-uint64_t space_missing(const struct space *sp, uint64_t n, enum store_need need);
-/* The lowest ready slot, from what was set aside. */
-uint64_t space_take(struct space *sp);
-/* The first run of n ready slots that leaves the reserve alone, or SLOT_NONE. */
+/* Slots that blobs take, and those that commits need to become free. */
+uint64_t space_named(const struct space *sp);
+uint64_t space_reserve(const struct space *sp); /* W5: groups that only STORE_SHRINKING may take */
+/* Sets n groups aside, from the stock and from what is ready; or sets none aside, and tells how many groups
+ * are missing. -ENOMEM. */
+int space_set_aside(struct space *sp, uint64_t n, enum store_need need, uint64_t *missing);
+void space_give_back(struct space *sp, uint64_t n); /* groups that were set aside are not needed */
+/* A run of n slots for an image, for one of the groups set aside. */
+uint64_t space_take_image(struct space *sp, uint32_t n);
+static inline uint64_t space_aside(const struct space *sp, size_t i)
+{
+	return sp->aside[(sp->aside_first + i) % sp->aside_max];
+}
+void space_fit_again(struct space *sp); /* the next image may go to the lowest place again */
+/* The first run of n ready slots, or SLOT_NONE. */
 uint64_t space_take_run(struct space *sp, uint32_t n);
 
 /* [grow] Makes `n` more slots ready; with `run`, so that n of them are adjacent. -ENOSPC, -ENOMEM,

@@ -17,7 +17,10 @@
 #include "store/manifest.h"
 #include "store/space.h"
 
-enum { BOUNCE_KEPT = 4 };
+enum {
+	BOUNCE_KEPT = 4,
+	IMAGES_BYTES = 2 * 1024 * 1024, /* sealed images that a commit writes at once */
+};
 
 /* Ids that no log between two commits can use up: what is written during a replay begins behind
  * them. */
@@ -47,6 +50,7 @@ struct store {
 	unsigned nbounce;
 
 	struct manifest_stream stream; /* the committer's */
+	char *images;                  /* the committer's; IMAGES_BYTES */
 
 	/* writes done, and how many of these a flush is known to cover: pairs of store_data_write()
 	 * with store_data_flush() and store_commit() */
@@ -57,6 +61,8 @@ struct store {
 
 /* The sums of the STORE_SUM_BYTES pieces of `bytes` bytes (S2). */
 void store_sums(const void *data, uint64_t bytes, uint64_t *sum);
+/* The same of a frame's image: as many as a whole frame would have, 0 where the image has ended. */
+void store_image_sums(const struct store *s, const void *image, uint32_t bytes, uint64_t *sum);
 
 /* W4: a failed write or flush is remembered for ever. Returns rc. */
 int store_latch(struct store *s, int rc);
@@ -66,7 +72,7 @@ int store_flush_blobs(struct store *s, bool frames);
 
 /* Called with the lock held; may let go of it for a while. Nothing has changed if they fail. */
 int store_log_room(struct store *s, size_t entries); /* for `entries` more in the next batch */
-int store_set_aside(struct store *s, size_t slots, enum store_need need);
+int store_set_aside(struct store *s, size_t frames, enum store_need need);
 int store_take_run(struct store *s, uint32_t nslots, uint64_t *slot);
 
 /* Called with the lock held: the blob leaves the current state. */

@@ -23,10 +23,16 @@ void store_sums(const void *data, uint64_t bytes, uint64_t *sum)
 	*sum = XXH3_64bits(at, bytes);
 }
 
+void store_image_sums(const struct store *s, const void *image, uint32_t bytes, uint64_t *sum)
+{
+	memset(sum, 0, s->blobs.sums * sizeof(*sum));
+	store_sums(image, bytes, sum);
+}
+
 int store_latch(struct store *s, int rc)
 {
 	if (rc)
-		atomic_store(&s->failed, true);
+		store_fail(s);
 	return rc;
 }
 
@@ -49,30 +55,32 @@ static int grow(struct store *s, uint64_t n, bool run)
 	return rc;
 }
 
-int store_set_aside(struct store *s, size_t slots, enum store_need need)
+int store_set_aside(struct store *s, size_t frames, enum store_need need)
 {
-	uint64_t missing;
-	int rc = 0;
+	uint64_t missing, group = s->space.group;
+	int rc;
 
-	while (!rc && (missing = space_missing(&s->space, slots, need)))
-		rc = grow(s, missing, false);
-	if (!rc)
-		s->space.set_aside += slots;
+	while (!(rc = space_set_aside(&s->space, frames, need, &missing)) && missing) {
+		rc = grow(s, missing * group, true);
+		if (rc == -ENOSPC && missing > 1)
+			rc = grow(s, group, true); /* there may be shorter runs */
+		if (rc)
+			break;
+	}
 	return rc;
 }
 
 int store_take_run(struct store *s, uint32_t nslots, uint64_t *slot)
 {
 	for (;;) {
-		uint64_t missing, taken = space_take_run(&s->space, nslots);
-		int rc;
+		/* The reserve is always there first: what is ready may all be taken. */
+		int rc = store_set_aside(s, 0, STORE_NORMAL);
+		uint64_t taken = rc ? SLOT_NONE : space_take_run(&s->space, nslots);
 		if (taken != SLOT_NONE) {
 			*slot = taken;
 			return 0;
 		}
-		missing = space_missing(&s->space, nslots, STORE_NORMAL);
-		rc = missing ? grow(s, missing, false) : grow(s, nslots, true);
-		if (rc)
+		if (rc || (rc = grow(s, nslots, true)) != 0)
 			return rc;
 	}
 }
@@ -148,7 +156,7 @@ int store_format(struct io *io, const struct store_format *fmt, struct why *w)
 	if (slot_bytes < STORE_SLOT_MIN || slot_bytes > STORE_SLOT_MAX ||
 	        slot_bytes & (slot_bytes - 1))
 		return why(w, -EINVAL,
-		        "slots of %" PRIu32 " bytes: must be a power of two, %d to %d", slot_bytes,
+		        "frames of %" PRIu32 " bytes: must be a power of two, %d to %d", slot_bytes,
 		        STORE_SLOT_MIN, STORE_SLOT_MAX);
 	rc = store_lock(io, true, 0, w);
 	if (rc)
@@ -300,9 +308,9 @@ static int load_manifest(struct store *s, struct why *w)
 	/* The map must know how large its entries are; whether the head is sound comes next. */
 	memset(&head, 0, sizeof(head));
 	memcpy(&head, buf, bytes < sizeof(head) ? bytes : sizeof(head));
-	rc = blobs_init(&s->blobs, manifest_sums(le32_get(head.slot_bytes) > STORE_SLOT_MAX
+	rc = blobs_init(&s->blobs, manifest_sums(le32_get(head.frame_bytes) > STORE_SLOT_MAX
 	                                                 ? STORE_SLOT_MAX
-	                                                 : le32_get(head.slot_bytes)));
+	                                                 : le32_get(head.frame_bytes)));
 	if (!rc)
 		rc = manifest_decode_bin(
 		        buf, bytes, s->opt.read_only, &s->m, load_first_entry, s, w);
@@ -337,6 +345,7 @@ static void destroy(struct store *s)
 	space_fini(&s->space);
 	blobs_fini(&s->blobs);
 	manifest_stream_fini(&s->stream);
+	free(s->images);
 	while (s->nbounce)
 		free(s->bounce[--s->nbounce]);
 	if (s->log_file)
@@ -370,11 +379,16 @@ int store_open(struct io *io, const struct store_options *opt, struct store **ou
 		rc = load_log(s, w);
 	if (rc)
 		goto out;
-	rc = space_init(&s->space, io, s->blobs_file, &s->lock, s->m.slot_bytes, s->m.size_max);
+	rc = space_init(&s->space, io, s->blobs_file, &s->lock, s->m.slot_bytes / STORE_SLOT_BYTES,
+	        s->m.size_max);
 	if (!rc)
 		rc = manifest_stream_init(&s->stream, io);
 	if (!rc)
 		rc = cache_init(&s->cache, cache_bytes_of(s), s->m.slot_bytes);
+	if (!rc && !opt->read_only) {
+		s->images = aligned_alloc(IO_ALIGN, IMAGES_BYTES);
+		rc = s->images ? 0 : -ENOMEM;
+	}
 	if (rc) {
 		why(w, rc, "cannot open the store: %s", strerror(-rc));
 		goto out;
@@ -405,7 +419,7 @@ void store_replay_done(struct store *s)
 void store_close(struct store *s)
 {
 	if (!s->opt.read_only && !atomic_load(&s->failed)) {
-		s->space.set_aside = 0; /* nothing more will be written */
+		space_give_back(&s->space, s->space.set_aside); /* nothing more will be written */
 		space_trim(&s->space, true);
 	}
 	if (!s->opt.read_only)
@@ -448,9 +462,7 @@ bool store_is_dirty(const struct store *s)
 
 size_t store_dirty_bytes(const struct store *s)
 {
-	return (atomic_load_explicit(&s->cache.ndirty, memory_order_relaxed) +
-	               atomic_load_explicit(&s->cache.nfrozen, memory_order_relaxed)) *
-	       s->m.slot_bytes;
+	return atomic_load_explicit(&s->cache.ndirty, memory_order_relaxed) * s->m.slot_bytes;
 }
 
 bool store_failed(const struct store *s)
@@ -461,4 +473,7 @@ bool store_failed(const struct store *s)
 void store_fail(struct store *s)
 {
 	atomic_store(&s->failed, true);
+	pthread_mutex_lock(&s->lock);
+	pthread_cond_broadcast(&s->cache.cleaned);
+	pthread_mutex_unlock(&s->lock);
 }

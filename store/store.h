@@ -40,13 +40,14 @@
 #include "store/io.h"
 
 enum {
-	STORE_SLOT_MIN = 4096,
+	STORE_SLOT_BYTES = 4096, /* the unit of blobs.dat */
+	STORE_SLOT_MIN = 4096,   /* of a frame */
 	STORE_SLOT_MAX = 512 * 1024,
 	STORE_SLOT_DEFAULT = 64 * 1024,
 	STORE_SUM_BYTES = 64 * 1024,  /* S2: a checksum covers at most this much */
 	STORE_DATA_MAX = 1024 * 1024, /* one DATA blob */
 	STORE_DATA_SUMS = STORE_DATA_MAX / STORE_SUM_BYTES,
-	STORE_FORMAT_VERSION = 1,
+	STORE_FORMAT_VERSION = 2,
 };
 
 enum store_kind { STORE_TREE = 1, STORE_ARENA = 2, STORE_DATA = 3 };
@@ -72,6 +73,12 @@ struct store_options {
 	/* Called once for every frame read from disk, after its checksum: 0 or -EUCLEAN. Must not
 	 * trust one byte of it, and must not call back into the store. */
 	int (*validate)(const void *data, uint32_t bytes, uint64_t id, enum store_kind kind);
+	/* Called by store_commit() for every frame that it writes: puts the bytes that are to be read
+	 * back, packed as tightly as may be, to `image`, where a whole frame has room; returns how many
+	 * they are. Behind them a frame is read back as zeroes. Readers may look at `data` meanwhile, so it
+	 * stays as it is. NULL: all bytes, as they are. */
+	uint32_t (*seal)(void *arg, const void *data, void *image, enum store_kind kind);
+	void *seal_arg;
 };
 
 struct store;
@@ -134,6 +141,10 @@ enum store_need {
 	STORE_NORMAL,
 	STORE_SHRINKING /* deleting: may use the reserve kept for it (W5) */
 };
+
+/* After -EAGAIN, with no pin held: waits until a commit that is under way has made some frames clean. False at
+ * once if none is. */
+bool store_wait_clean(struct store *s);
 
 /* [reserve] Makes a pinned frame writable and dirty: sets a slot aside for its next image, and if
  * it is frozen leaves the old image to the commit and gives the frame a copy. Changes nothing that
@@ -225,7 +236,7 @@ int store_commit(struct store *s);
 
 /* True once there is anything that a freeze would put into a batch. */
 bool store_is_dirty(const struct store *s);
-/* Bytes of frames changed since the last freeze, and of frozen ones not yet committed. */
+/* Bytes of frames changed since the last freeze. */
 size_t store_dirty_bytes(const struct store *s);
 bool store_failed(const struct store *s); /* W4 */
 /* Fail-stop on behalf of the room above (a failed log): later writes get -EIO. */
@@ -234,8 +245,8 @@ void store_fail(struct store *s);
 /* ---- looking ---------------------------------------------------------------------------- */
 
 struct store_stat {
-	uint32_t slot_bytes;
-	uint64_t slots_total; /* length of blobs.dat */
+	uint32_t frame_bytes;
+	uint64_t slots_total; /* length of blobs.dat, in slots of STORE_SLOT_BYTES */
 	uint64_t slots_used;  /* named, or waiting to become free */
 	uint64_t slots_max;   /* by size_max or by the host's free space, whichever is less */
 	uint64_t blobs[4];    /* per kind */

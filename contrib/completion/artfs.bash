@@ -25,7 +25,7 @@ _artfs() {
 	fi
 	if [[ $cur == -* ]]; then
 		case $command in
-		mkfs) words='--slot-size= --size= --segment-size=' ; compopt -o nospace ;;
+		mkfs) words='--frame-size= --size= --segment-size=' ; compopt -o nospace ;;
 		mount) words='-f -o' ;;
 		stat) words='--json' ;;
 		fsck) words='-n -f -a -p -y' ;;

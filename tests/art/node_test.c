@@ -122,6 +122,42 @@ static void compaction_loses_nothing_and_leaves_no_dead_space(void **state)
 	frame_scratch_fini(&s);
 }
 
+/* What a commit writes: valid, without dead space, the way before what it leads to. */
+static void a_packed_frame_holds_the_same_with_its_leaves_behind_its_nodes(void **state)
+{
+	static _Alignas(8) uint8_t packed[SLOT];
+	bool there[256] = {false};
+	struct frame_scratch s;
+
+	(void)state;
+	fresh();
+	assert_int_equal(frame_scratch_init(&s, SLOT), 0);
+	for (unsigned b = 0; b < 80; b++) {
+		add(b * 3);
+		there[b * 3] = true;
+	}
+	for (unsigned b = 0; b < 80; b += 4) {
+		del_child(b * 3);
+		there[b * 3] = false;
+	}
+	uint32_t live = frame_live(m);
+	assert_true(le32_get(frame_head(m)->dead) > 0);
+	memset(packed, 0xee, sizeof(packed));
+	uint32_t bytes = frame_pack(&s, packed, m);
+	assert_int_equal(bytes, live);
+	memset(packed + bytes, 0, SLOT - bytes); /* as it is read back */
+	assert_int_equal(frame_validate(m, SLOT, ID), 0);
+	memcpy(m, packed, SLOT);
+	loc = entry_loc(m, 0);
+	assert_int_equal(le32_get(frame_head(m)->dead), 0);
+	assert_children(there);
+	for (unsigned b = 0; b < 256; b++)
+		if (there[b])
+			assert_true(ref_at(m, node_find(m, ref_at(m, loc), (uint8_t)b)) >
+			            ref_at(m, loc));
+	frame_scratch_fini(&s);
+}
+
 static void the_decoder_refuses_every_single_damaged_byte_or_stays_safe(void **state)
 {
 	static uint8_t good[SLOT];
@@ -170,6 +206,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(nodes_grow_at_5_17_49_and_shrink_at_3_12_37),
 	        cmocka_unit_test(compaction_loses_nothing_and_leaves_no_dead_space),
+	        cmocka_unit_test(a_packed_frame_holds_the_same_with_its_leaves_behind_its_nodes),
 	        cmocka_unit_test(the_decoder_refuses_every_single_damaged_byte_or_stays_safe),
 	        cmocka_unit_test(the_decoder_refuses_frames_of_others),
 	};

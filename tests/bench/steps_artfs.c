@@ -29,9 +29,9 @@ void steps_artfs_density(struct run *r, enum measure density)
 		steps_must(r, -EUCLEAN, "the dictionary holds a wrong number of keys");
 	uint64_t user_bytes = r->keys->key_bytes + st.keys * VALUE_BYTES;
 	uint64_t frames = st.store.blobs[STORE_TREE] + st.store.blobs[STORE_ARENA];
-	r->result[density] = (double)user_bytes / ((double)frames * (double)st.store.slot_bytes);
+	r->result[density] = (double)user_bytes / ((double)frames * (double)st.store.frame_bytes);
 	figure_note("artfs: %llu frames of %u bytes, %llu of %llu slots in use, io %s",
-	        (unsigned long long)frames, st.store.slot_bytes,
+	        (unsigned long long)frames, st.store.frame_bytes,
 	        (unsigned long long)st.store.slots_used, (unsigned long long)st.store.slots_total,
 	        st.store.io_name);
 }

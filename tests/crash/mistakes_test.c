@@ -171,7 +171,7 @@ static struct explore explorer(struct fixture *f, unsigned one_in)
 static void frame_is_not_rewritten_in_place(void **state)
 {
 	struct fixture *f = *state;
-	struct explore e = explorer(f, 12);
+	struct explore e = explorer(f, 1);
 
 	put_many(f, 1500, 1, 200);
 	assert_int_equal(art_checkpoint(f->a), 0);
@@ -388,8 +388,8 @@ static void parent_and_child_of_different_versions_are_not_read_together(void **
 	uint64_t old_bytes, new_bytes;
 	unsigned changed = 0, caught = 0;
 
-	/* The third image lies in the slots of the first one. */
-	for (unsigned version = 1; version <= 3; version++) {
+	/* Later images lie in the slots of earlier ones. */
+	for (unsigned version = 1; version <= 8; version++) {
 		put_many(f, 300, version, 200);
 		assert_int_equal(art_checkpoint(f->a), 0);
 		if (version == 1)

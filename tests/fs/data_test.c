@@ -368,7 +368,7 @@ static void statfs_tells_of_the_store(void **state)
 	struct fixture *f = *state;
 	struct fs_statfs s;
 	ok(fs_statfs(f->fs, &s));
-	assert_int_equal(s.block_bytes, f->slot_bytes);
+	assert_int_equal(s.block_bytes, STORE_SLOT_BYTES);
 	assert_int_equal(s.name_bytes_max, 255);
 	assert_true(s.blocks >= s.blocks_free);
 	assert_true(s.files > s.files_free);

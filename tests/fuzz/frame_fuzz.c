@@ -57,6 +57,20 @@ static void use_tree(uint8_t *m, const uint8_t *data, size_t size)
 }
 
 /* Nodes with 3, 12, 40 and 60 children, leaves in every home, terms and links. */
+/* What is valid stays valid when it is packed for the disk. */
+static void check_pack(uint8_t *m, uint32_t live)
+{
+	static _Alignas(IO_ALIGN) uint8_t packed[SLOT];
+	struct frame_scratch s;
+
+	if (frame_scratch_init(&s, SLOT) != 0)
+		abort();
+	memset(packed, 0, SLOT);
+	if (frame_pack(&s, packed, m) != live || frame_validate(packed, SLOT, ID) != 0)
+		abort();
+	frame_scratch_fini(&s);
+}
+
 static void make_sample(uint8_t *m)
 {
 	static const unsigned children[] = {3, 12, 40, 60};
@@ -116,6 +130,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		h->dead = le32_of(le32_get(h->used) - live);
 		if (frame_validate(m, SLOT, ID) != 0)
 			abort();
+		check_pack(m, live);
 		use_tree(m, data, size);
 	}
 	free(m);

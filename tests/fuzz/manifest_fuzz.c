@@ -108,7 +108,7 @@ static void restamp_bin(uint8_t *bin, size_t bytes, unsigned flags)
 	if (!(flags & KEEP_HEAD)) {
 		h->version = le32_of(STORE_FORMAT_VERSION);
 		h->incompat = le32_of(0);
-		h->slot_bytes = le32_of(STORE_SLOT_MIN << (h->slot_bytes.b[0] & 7));
+		h->frame_bytes = le32_of(STORE_SLOT_MIN << (h->frame_bytes.b[0] & 7));
 		h->body_bytes = le64_of(body_bytes);
 	}
 	if (le64_get(h->body_bytes) <= body_bytes)

@@ -34,8 +34,8 @@ mkfs_refuses_a_directory_with_something_in_it() {
 mkfs_refuses_a_file() { echo precious >"$S"; want 3 mkfs; said "not a directory"; [ "$(cat "$S")" = precious ]; }
 mkfs_refuses_a_missing_parent() { want 3 "$ARTFS" mkfs "$T/none/s"; said "none/s"; }
 mkfs_refuses_bad_sizes() {
-	for o in --slot-size=5000 --slot-size=1K --slot-size=1M --slot-size=x --size=12Q --size= --segment-size=1 \
-		--size=0 --slot-size=99999999999; do
+	for o in --frame-size=5000 --frame-size=1K --frame-size=1M --frame-size=x --size=12Q --size= --segment-size=1 \
+		--size=0 --frame-size=99999999999; do
 		want 2 mkfs "$o"; said .
 		[ ! -e "$S" ] || fail "$o left something"
 	done
@@ -48,7 +48,7 @@ mkfs_refuses_unknown_options_and_arguments() {
 	[ ! -e "$S" ]
 }
 mkfs_takes_sizes() {
-	mkfs --slot-size=4K --size=16MiB --segment-size=64KB
+	mkfs --frame-size=4K --size=16MiB --segment-size=64KB
 	"$ARTFS" stat "$S" | grep -qx 'slot_bytes 4096'
 	"$ARTFS" stat "$S" | grep -qx 'slots_max 4096'
 	clean

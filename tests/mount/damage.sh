@@ -88,7 +88,7 @@ torn_tail_of_the_log_is_cut_silently() {
 	for i in $(seq 20); do [ "$(cat "$M/$i")" = "$i" ]; done
 }
 random_damage_anywhere_is_never_wrong_data() {
-	filled --slot-size=4K
+	filled --frame-size=4K
 	cp -r --sparse=always "$S" "$T/s-copy"
 	seed=${SEED:-$(date +%s)}; echo "# SEED=$seed $0"
 	RANDOM=$((seed % 32768))

@@ -31,7 +31,7 @@ acknowledged_fsyncs_survive_kill_9() {
 }
 
 format="" options=rw; t acknowledged_fsyncs_survive_kill_9
-format="--slot-size=4K --segment-size=1M" options=checkpoint=1M,commit=1
+format="--frame-size=4K --segment-size=1M" options=checkpoint=1M,commit=1
 small_slots_and_many_checkpoints_too() { acknowledged_fsyncs_survive_kill_9; }
 t small_slots_and_many_checkpoints_too
 finish

@@ -37,7 +37,7 @@ static struct store *open_store(struct io *io)
 
 static void expect_state(struct store *s, const struct state *st)
 {
-	static uint64_t data[DATA_BYTES / 8];
+	uint64_t data[DATA_BYTES / 8]; /* not static: a crash in the middle of this runs it again */
 
 	for (int i = 0; st->number && i < FRAMES; i++) {
 		struct frame *f;
@@ -58,7 +58,7 @@ static void expect_state(struct store *s, const struct state *st)
 /* Changes everything and freezes it; some frames are replaced by new ones. */
 static void change_all(struct store *s, struct state *st)
 {
-	static uint64_t data[DATA_BYTES / 8];
+	uint64_t data[DATA_BYTES / 8]; /* not static: a crash in the middle of this runs it again */
 	struct store_root root = {.lsn = st->number + 1};
 
 	for (int i = 0; i < FRAMES; i++) {

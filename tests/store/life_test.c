@@ -230,17 +230,20 @@ static void the_note_in_lock_goes_with_the_store(void **state)
 	fixture_fini(&t);
 }
 
-static void newer_formats_and_unknown_features_are_refused_by_name(void **state)
+static void other_formats_and_unknown_features_are_refused_by_name(void **state)
 {
 	struct fixture t;
-	le32 one = le32_of(1), two = le32_of(2), zero = le32_of(0);
+	le32 one = le32_of(1), zero = le32_of(0), own = le32_of(STORE_FORMAT_VERSION),
+	     newer = le32_of(STORE_FORMAT_VERSION + 1);
 
 	(void)state;
 	fixture_store(&t, IO_POSIX, SLOT, 0);
 	fixture_close(&t);
-	restamp(&t, offsetof(struct manifest_head, version), &two, 4);
-	expect_refusal(&t, -EPROTONOSUPPORT, "format version 2");
+	restamp(&t, offsetof(struct manifest_head, version), &newer, 4);
+	expect_refusal(&t, -EPROTONOSUPPORT, "newer artfs");
 	restamp(&t, offsetof(struct manifest_head, version), &one, 4);
+	expect_refusal(&t, -EPROTONOSUPPORT, "format version 1");
+	restamp(&t, offsetof(struct manifest_head, version), &own, 4);
 	restamp(&t, offsetof(struct manifest_head, incompat), &one, 4);
 	expect_refusal(&t, -EPROTONOSUPPORT, "incompat");
 	restamp(&t, offsetof(struct manifest_head, incompat), &zero, 4);
@@ -269,7 +272,7 @@ static void a_damaged_manifest_bin_is_refused(void **state)
 		expect_refusal(&t, -EUCLEAN, "manifest.bin");
 		flip(&t, "manifest.bin", at);
 	}
-	restamp(&t, offsetof(struct manifest_head, slot_bytes), &slot_bytes, 4);
+	restamp(&t, offsetof(struct manifest_head, frame_bytes), &slot_bytes, 4);
 	expect_refusal(&t, -EUCLEAN, "manifest.bin");
 	cut(&t, "manifest.bin", 4095);
 	expect_refusal(&t, -EUCLEAN, "too short");
@@ -444,7 +447,7 @@ int main(void)
 	        cmocka_unit_test(readers_share_and_exclude_a_writer),
 	        cmocka_unit_test(a_store_that_is_being_formatted_is_not_a_store_yet),
 	        cmocka_unit_test(the_note_in_lock_goes_with_the_store),
-	        cmocka_unit_test(newer_formats_and_unknown_features_are_refused_by_name),
+	        cmocka_unit_test(other_formats_and_unknown_features_are_refused_by_name),
 	        cmocka_unit_test(a_damaged_manifest_bin_is_refused),
 	        cmocka_unit_test(missing_files_are_damage),
 	        cmocka_unit_test(a_shortened_blobs_dat_is_found_at_open),

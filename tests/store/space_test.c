@@ -79,22 +79,41 @@ static void host_init(struct host *h, uint64_t slots, uint64_t slots_max, uint64
 	h->slots = slots;
 	h->slots_max = slots_max;
 	pthread_mutex_init(&h->lock, NULL);
-	ok(space_init(&h->sp, &h->io, NULL, &h->lock, SLOT, size_max));
+	ok(space_init(&h->sp, &h->io, NULL, &h->lock, 1, size_max));
+}
+
+/* What a frame of that many slots sets aside. */
+static void host_group(struct host *h, uint32_t group)
+{
+	h->sp.group = group;
+}
+
+static uint64_t missing_for(struct host *h, uint64_t n, enum store_need need)
+{
+	uint64_t missing;
+
+	ok(space_set_aside(&h->sp, n, need, &missing));
+	if (!missing)
+		space_give_back(&h->sp, n);
+	return missing;
 }
 
 static void set_aside(struct host *h, uint64_t n)
 {
 	uint64_t missing;
 
-	while ((missing = space_missing(&h->sp, n, STORE_NORMAL)))
-		ok(space_grow(&h->sp, missing, false));
-	h->sp.set_aside += n;
+	for (;;) {
+		ok(space_set_aside(&h->sp, n, STORE_NORMAL, &missing));
+		if (!missing)
+			return;
+		ok(space_grow(&h->sp, missing * h->sp.group, true));
+	}
 }
 
 static uint64_t take_one(struct host *h)
 {
 	set_aside(h, 1);
-	return space_take(&h->sp);
+	return space_take_image(&h->sp, 1);
 }
 
 static void the_file_grows_in_coarse_steps(void **state)
@@ -116,7 +135,6 @@ static void the_file_grows_in_coarse_steps(void **state)
 static void a_host_that_is_nearly_full_is_asked_for_no_more_than_needed(void **state)
 {
 	struct host h;
-	uint64_t missing;
 
 	(void)state;
 	host_init(&h, 0, 40, 0);
@@ -124,11 +142,10 @@ static void a_host_that_is_nearly_full_is_asked_for_no_more_than_needed(void **s
 	assert_int_equal(h.slots, 17); /* the one, and the reserve */
 	set_aside(&h, 23);
 	assert_int_equal(h.slots, 40);
-	missing = space_missing(&h.sp, 1, STORE_NORMAL);
-	assert_int_equal(missing, 1);
-	assert_int_equal(space_grow(&h.sp, missing, false), -ENOSPC);
-	assert_int_equal(space_missing(&h.sp, 16, STORE_SHRINKING), 0);
-	assert_int_equal(space_missing(&h.sp, 17, STORE_SHRINKING), 1);
+	assert_int_equal(missing_for(&h, 1, STORE_NORMAL), 1);
+	assert_int_equal(space_grow(&h.sp, 1, true), -ENOSPC);
+	assert_int_equal(missing_for(&h, 16, STORE_SHRINKING), 0);
+	assert_int_equal(missing_for(&h, 17, STORE_SHRINKING), 1);
 	space_fini(&h.sp);
 }
 
@@ -140,12 +157,14 @@ static void the_lowest_free_slot_is_taken_first(void **state)
 	host_init(&h, 0, 1 << 20, 0);
 	for (uint64_t i = 0; i < 200; i++)
 		assert_int_equal(take_one(&h), i);
+	set_aside(&h, 4);
 	space_release(&h.sp, 130, 1);
 	space_release(&h.sp, 7, 2);
-	assert_int_equal(take_one(&h), 7);
-	assert_int_equal(take_one(&h), 8);
-	assert_int_equal(take_one(&h), 130);
-	assert_int_equal(take_one(&h), 200);
+	space_fit_again(&h.sp);
+	assert_int_equal(space_take_image(&h.sp, 1), 7);
+	assert_int_equal(space_take_image(&h.sp, 1), 8);
+	assert_int_equal(space_take_image(&h.sp, 1), 130);
+	assert_int_equal(space_take_image(&h.sp, 1), 200);
 	space_fini(&h.sp);
 }
 
@@ -157,18 +176,47 @@ static void a_run_may_cross_words_and_join_the_end(void **state)
 	host_init(&h, 0, 1 << 20, 300 * SLOT);
 	set_aside(&h, 200);
 	for (int i = 0; i < 200; i++)
-		space_take(&h.sp);
+		space_take_image(&h.sp, 1);
 	space_release(&h.sp, 50, 100);
-	assert_int_equal(h.sp.ready, 116);
-	assert_int_equal(space_take_run(&h.sp, 101), SLOT_NONE); /* the reserve stays */
+	assert_int_equal(h.sp.ready, 100); /* and 16 in reserve */
+	assert_int_equal(space_take_run(&h.sp, 101), SLOT_NONE);
 	assert_int_equal(space_take_run(&h.sp, 90), 50);
-	/* The 16 slots that are free at the end are the beginning of the run. */
 	ok(space_grow(&h.sp, 84, true));
-	assert_int_equal(h.slots, 284);
-	ok(space_grow(&h.sp, space_missing(&h.sp, 84, STORE_NORMAL), false));
 	assert_int_equal(h.slots, 300);
 	assert_int_equal(space_grow(&h.sp, 101, true), -ENOSPC);
-	assert_int_equal(space_take_run(&h.sp, 84), 200);
+	assert_int_equal(space_take_run(&h.sp, 84), 216);
+	space_fini(&h.sp);
+}
+
+/* Every image finds a run, whatever the file looks like, for its group was set aside. */
+static void images_of_any_length_fit_into_a_file_full_of_holes(void **state)
+{
+	enum { GROUP = 16, FRAMES = 40 };
+	struct host h;
+	uint64_t slot[FRAMES];
+
+	(void)state;
+	host_init(&h, 0, 1 << 20, 2000 * SLOT);
+	host_group(&h, GROUP);
+	set_aside(&h, FRAMES);
+	for (int i = 0; i < FRAMES; i++) {
+		slot[i] = space_take_image(&h.sp, 9);
+		if (i > 0)
+			assert_int_equal(slot[i], slot[i - 1] + 9); /* side by side */
+	}
+	for (int i = 1; i < FRAMES; i += 2)
+		space_release(&h.sp, slot[i], 9); /* no hole takes a group now */
+	set_aside(&h, FRAMES);
+	space_fit_again(&h.sp);
+	for (int i = 0; i < FRAMES; i++) {
+		uint32_t n = i % 2 ? 16 : 5;
+		uint64_t at = space_take_image(&h.sp, n);
+		assert_true(at != SLOT_NONE && at + n <= h.sp.total);
+		if (i == 0)
+			assert_int_equal(at, slot[1]); /* a small one goes into a hole */
+	}
+	assert_int_equal(space_named(&h.sp), FRAMES / 2 * 9 + FRAMES / 2 * (16 + 5));
+	assert_int_equal(h.sp.set_aside, 0);
 	space_fini(&h.sp);
 }
 
@@ -200,8 +248,13 @@ static void nothing_below_the_floor_is_taken_while_replaying(void **state)
 	space_trim(&h.sp, true);
 	assert_int_equal(h.cuts + h.punched, 0);
 	space_floor_lift(&h.sp);
-	set_aside(&h, 200);
-	assert_int_equal(space_take(&h.sp), 0);
+	set_aside(&h, 120); /* more than there is behind it */
+	uint64_t least = UINT64_MAX;
+	for (int i = 0; i < 120; i++) {
+		uint64_t slot = space_take_image(&h.sp, 1);
+		least = slot < least ? slot : least;
+	}
+	assert_int_equal(least, 0);
 	space_fini(&h.sp);
 }
 
@@ -213,21 +266,25 @@ static void only_plenty_is_given_back_and_never_what_is_set_aside(void **state)
 	host_init(&h, 0, 1 << 20, 0);
 	set_aside(&h, 2000);
 	for (int i = 0; i < 2000; i++)
-		space_take(&h.sp);
+		space_take_image(&h.sp, 1);
 	space_trim(&h.sp, false);
 	assert_int_equal(h.cuts + h.punched, 0);
 	space_release(&h.sp, 100, 1500); /* below used ones: a hole */
 	set_aside(&h, 300);
-	space_trim(&h.sp, false);
-	assert_true(h.punched > 1000);
-	assert_true(h.sp.ready >= 300 + space_reserve(&h.sp));
-	assert_int_equal(space_missing(&h.sp, 0, STORE_NORMAL), 0);
+	space_trim(&h.sp, false); /* as much may be written again */
+	assert_int_equal(h.punched, 0);
+	for (int i = 0; i < 8; i++)
+		space_trim(&h.sp, false);
+	assert_true(h.punched > 800);
+	assert_true(h.sp.asides >= 300 + space_reserve(&h.sp));
+	assert_int_equal(missing_for(&h, 0, STORE_NORMAL), 0);
 	space_release(&h.sp, 0, 100);
 	space_release(&h.sp, 1600, 400);
 	space_trim(&h.sp, true);
-	assert_int_equal(h.sp.ready, 300);
+	assert_int_equal(h.sp.ready, 0);
+	assert_int_equal(h.sp.asides, 300);
 	for (int i = 0; i < 300; i++)
-		space_take(&h.sp);
+		space_take_image(&h.sp, 1);
 	space_fini(&h.sp);
 }
 
@@ -238,6 +295,7 @@ int main(void)
 	        cmocka_unit_test(a_host_that_is_nearly_full_is_asked_for_no_more_than_needed),
 	        cmocka_unit_test(the_lowest_free_slot_is_taken_first),
 	        cmocka_unit_test(a_run_may_cross_words_and_join_the_end),
+	        cmocka_unit_test(images_of_any_length_fit_into_a_file_full_of_holes),
 	        cmocka_unit_test(claims_must_be_free_and_in_bounds),
 	        cmocka_unit_test(nothing_below_the_floor_is_taken_while_replaying),
 	        cmocka_unit_test(only_plenty_is_given_back_and_never_what_is_set_aside),
