@@ -1,5 +1,5 @@
 /*
- * batch.c - the image of blocks that one group commit writes. The drawing is in batch.h.
+ * batch.c - the image of blocks that are written at once. The drawing is in batch.h.
  */
 #include "wal/batch.h"
 
@@ -82,28 +82,27 @@ const uint8_t *wal_batch_tail(const struct wal_batch *b)
 	return b->mem + wal_block_down(b->used);
 }
 
+uint64_t wal_batch_extent_end(const struct wal_batch *b, unsigned i)
+{
+	const struct wal_extent *e = &b->extents[i];
+	const size_t end = i + 1 < b->n_extents ? b->extents[i + 1].at : wal_block_up(b->used);
+	return e->offset + (end - e->at);
+}
+
 unsigned wal_batch_writes(struct wal_batch *b)
 {
 	unsigned n = 0;
 	fill_block(b);
 	for (unsigned i = 0; i < b->n_extents; i++) {
 		const struct wal_extent *e = &b->extents[i];
-		const size_t end =
-		        i + 1 < b->n_extents ? b->extents[i + 1].at : wal_block_up(b->used);
+		const uint64_t end = wal_batch_extent_end(b, i);
 		/* Empty when the first record of the batch went to the next segment. */
-		if (end > e->at)
+		if (end > e->offset)
 			b->reqs[n++] = (struct io_req){.op = IO_WRITE,
 			        .file = e->segment->file,
 			        .buf = b->mem + e->at,
-			        .bytes = end - e->at,
+			        .bytes = end - e->offset,
 			        .offset = e->offset};
 	}
 	return n;
-}
-
-unsigned wal_batch_syncs(struct wal_batch *b)
-{
-	for (unsigned i = 0; i < b->n_extents; i++)
-		b->reqs[i] = (struct io_req){.op = IO_SYNC, .file = b->extents[i].segment->file};
-	return b->n_extents;
 }

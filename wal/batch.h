@@ -1,5 +1,5 @@
 /*
- * batch.h - the image of blocks that one group commit writes (private to wal/).
+ * batch.h - the image of blocks that are written at once (private to wal/).
  *
  *            extent 0: segment k, offset 8192            extent 1: segment k+1, offset 4096
  *   mem ──► │▓▓▓▓▓▓rrrr│rrrrrrrrrr│rrrLAST000│          │rrrrrrrrrr│rrr·······│ capacity
@@ -50,9 +50,11 @@ void wal_batch_turn(struct wal_batch *b, struct wal_segment *seg);
 /* The image of the last block, for the batch that goes on in it. */
 const uint8_t *wal_batch_tail(const struct wal_batch *b);
 
-/* Prepare reqs[]; return how many. The bytes behind the last record up to the block's end become
+/* In its segment, the first byte behind extent `i`, in whole blocks. */
+uint64_t wal_batch_extent_end(const struct wal_batch *b, unsigned i);
+
+/* Prepares reqs[]; returns how many. The bytes behind the last record up to the block's end become
  * zero. */
 unsigned wal_batch_writes(struct wal_batch *b);
-unsigned wal_batch_syncs(struct wal_batch *b);
 
 #endif

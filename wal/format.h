@@ -40,7 +40,7 @@ struct wal_segment_header {
 	le64 start_lsn;
 	le64 salt; /* random, new in each life; seeds the checksums of the records */
 	le32 segment_bytes;
-	le32 zero;
+	le32 hollow;   /* 1: not all of it had been written when this life began (speed only) */
 	le64 checksum; /* xxh3-64 of all before it */
 };
 

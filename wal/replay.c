@@ -35,7 +35,8 @@ enum {
 struct replay {
 	struct wal *w;
 	struct wal_segment *seg; /* being read; its file is open */
-	uint64_t offset;         /* in seg */
+	uint64_t seg_bytes; /* of its file; a hollow one may be short, the rest counts as zero */
+	uint64_t offset;    /* in seg */
 	uint64_t from;
 	uint64_t end;     /* LSN of the last valid record */
 	uint64_t durable; /* known from `from` and from the records */
@@ -56,7 +57,12 @@ static int enter_segment(struct replay *p, struct wal_segment *seg)
 		wal_segment_close(&p->w->place, p->seg);
 	p->seg = seg;
 	p->window_bytes = 0;
-	const int r = wal_segment_open(&p->w->place, seg);
+	struct io *io = p->w->place.io;
+	int r = wal_segment_open(&p->w->place, seg);
+	if (!r)
+		r = io->ops->size(io, seg->file, &p->seg_bytes);
+	/* The log is written in whole blocks; part of one is none. */
+	p->seg_bytes = r ? 0 : wal_block_down(p->seg_bytes);
 	if (r) {
 		char name[WAL_NAME_BYTES];
 		wal_segment_name(seg->sequence, name);
@@ -78,7 +84,12 @@ static int view(struct replay *p, uint64_t offset, size_t bytes, const void **ou
 			n = segment_bytes - first;
 		assert(offset + bytes <= first + n);
 		p->window_bytes = 0;
-		const int r = io_read(p->w->place.io, p->seg->file, p->window, n, first);
+		size_t there = p->seg_bytes > first ? p->seg_bytes - first : 0;
+		if (there > n)
+			there = n;
+		memset(p->window + there, 0, n - there);
+		const int r =
+		        there ? io_read(p->w->place.io, p->seg->file, p->window, there, first) : 0;
 		if (r) {
 			char name[WAL_NAME_BYTES];
 			wal_segment_name(p->seg->sequence, name);
@@ -197,12 +208,14 @@ static size_t pass_over(
 static int search_segment(
         struct replay *p, uint64_t offset, uint64_t at, uint64_t *budget_bytes, bool *proven)
 {
-	const uint32_t segment_bytes = p->w->place.segment_bytes;
+	uint64_t segment_bytes = p->w->place.segment_bytes;
 	const struct wal_record *rec;
 	const void *bytes;
 	size_t used;
 	int r;
 	p->dirty_end = 0;
+	if (segment_bytes > p->seg_bytes)
+		segment_bytes = p->seg_bytes > offset ? p->seg_bytes : offset;
 	while (segment_bytes - offset >= sizeof(*rec)) {
 		size_t n = p->window_max - WAL_BLOCK;
 		if (n > segment_bytes - offset)
@@ -314,8 +327,12 @@ static int settle_replayed(struct replay *p)
 		s = s->next;
 	for (;; s = s->next) {
 		const uint64_t known = p->durable > s->start ? p->durable - s->start : 0;
-		const uint64_t end = s == p->seg ? wal_block_up(p->offset) : segment_bytes;
+		uint64_t bytes, end = s == p->seg ? wal_block_up(p->offset) : segment_bytes;
 		int r = wal_segment_open(&w->place, s);
+		if (!r)
+			r = w->place.io->ops->size(w->place.io, s->file, &bytes);
+		if (!r && end > bytes)
+			end = wal_block_down(bytes);
 		if (!r)
 			r = rewrite(p, s, wal_block_down(WAL_BLOCK + known), end);
 		if (!r && s != p->seg)
@@ -335,6 +352,9 @@ static int prepare_append(struct replay *p, const uint8_t *tail)
 		r = wal_segment_relive(&w->place, s);
 	if (!r)
 		r = settle_replayed(p);
+	/* What a header that was never durable disowns is still what the one before it owns. */
+	if (!r && p->offset == WAL_BLOCK && p->dirty_end > p->offset)
+		r = wal_segment_relive(&w->place, p->seg);
 	if (!r)
 		r = zero_tail(p, tail);
 	if (!r)
@@ -405,7 +425,8 @@ int wal_replay(struct wal *w, uint64_t from,
 	w->cur = p.seg;
 	w->offset = p.offset;
 	w->records = p.records;
-	w->taken = p.end;
+	w->flush_from = p.seg;
+	w->revived = p.seg->filled > WAL_BLOCK; /* whole, and older than its newest header */
 	atomic_store(&w->end, p.end);
 	atomic_store(&w->durable, p.end);
 	w->ready = true;

@@ -1,9 +1,14 @@
 /*
  * segment.c - the files of the log.
  *
- *   create   open ─ truncate ─ allocate ─ zeroes ─ sync ─ header ─ sync ─ sync_dir
+ *   create   open ─ truncate ─ allocate ─ header ─ sync ─ sync_dir
  *   recycle  rename ─ sync_dir ─ header ─ sync      the old records stay; the new salt disowns them
  *   relive   header ─ sync
+ *   empty    sync_dir ─ header ─ sync ─ truncate    the only segment: the log begins anew at its end
+ *
+ * Blocks that are allocated but never written are as good as written ones, except that the first flush of
+ * each changes the filesystem's metadata too. So a segment that was not filled says so: it is `hollow`, may
+ * be short, and the commits fill it piece by piece ahead of themselves. A recycled one is filled already.
  *
  * Each is complete before the log names the segment as its next, and the next is only prepared
  * after it. So a crash leaves at most one unfinished segment, it is the last, and it is told apart
@@ -20,8 +25,6 @@
 #include <xxhash.h>
 
 #include "wal/wal.h"
-
-enum { ZERO_FILL_BYTES = 1024 * 1024 };
 
 #define SEQUENCE_MAX (1ULL << 48)
 
@@ -116,12 +119,14 @@ static int check_header(struct wal_place *place, uint64_t sequence, uint64_t fil
 	const uint32_t bytes = le32_get(h.segment_bytes);
 	if (le64_get(h.sequence) > sequence || le64_get(h.start_lsn) > WAL_START_MAX ||
 	        bytes < WAL_SEGMENT_MIN || bytes > WAL_SEGMENT_MAX || bytes % WAL_BLOCK ||
-	        (place->segment_bytes && bytes != place->segment_bytes) || file_bytes < bytes)
+	        (place->segment_bytes && bytes != place->segment_bytes) ||
+	        (file_bytes < bytes && !le32_get(h.hollow)))
 		return why(w, -EUCLEAN, "%s: the header does not fit this log segment", name);
 	place->segment_bytes = bytes;
 	seg->sequence = sequence;
 	seg->start = le64_get(h.start_lsn);
 	seg->salt = le64_get(h.salt);
+	seg->filled = le32_get(h.hollow) ? WAL_BLOCK : bytes;
 	return 0;
 }
 
@@ -199,6 +204,7 @@ static int begin_life(const struct wal_place *place, struct wal_segment *seg)
 	        .start_lsn = le64_of(seg->start),
 	        .salt = le64_of(salt),
 	        .segment_bytes = le32_of(place->segment_bytes),
+	        .hollow = le32_of(seg->filled < place->segment_bytes),
 	};
 	memcpy(h.uuid, place->uuid, sizeof(h.uuid));
 	h.checksum = le64_of(header_checksum(&h));
@@ -216,28 +222,20 @@ out:
 	return r;
 }
 
-/* Real zeroes, not only blocks that read as zero: else the first commit into each block of the
- * segment would have to change the filesystem's metadata as well. */
-static int zero_fill(const struct wal_place *place, struct io_file *file)
+int wal_segment_allocate(const struct wal_place *place, struct wal_segment *seg)
 {
-	struct io *io = place->io;
-	const size_t chunk =
-	        place->segment_bytes < ZERO_FILL_BYTES ? place->segment_bytes : ZERO_FILL_BYTES;
-	uint8_t *zeroes = aligned_alloc(IO_ALIGN, chunk);
-	if (!zeroes)
-		return -ENOMEM;
-	memset(zeroes, 0, chunk);
-	int r = io->ops->truncate(io, file, 0);
-	if (!r)
-		r = io->ops->allocate(io, file, 0, place->segment_bytes);
-	for (size_t at = 0; !r && at < place->segment_bytes; at += chunk) {
-		const size_t left = place->segment_bytes - at;
-		r = io_write(io, file, zeroes, left < chunk ? left : chunk, at);
+	uint64_t bytes;
+	int r = place->io->ops->size(place->io, seg->file, &bytes);
+	if (r || bytes >= place->segment_bytes)
+		return r;
+	if (bytes % WAL_BLOCK) {
+		bytes = wal_block_down(bytes);
+		r = place->io->ops->truncate(place->io, seg->file, bytes);
 	}
-	if (!r)
-		r = io_sync(io, file);
-	free(zeroes);
-	return r;
+	/* Only behind what is there: a filesystem without fallocate has zeroes written. */
+	return r ? r
+	         : place->io->ops->allocate(
+	                   place->io, seg->file, bytes, place->segment_bytes - bytes);
 }
 
 int wal_segment_create(
@@ -254,7 +252,10 @@ int wal_segment_create(
 	int r = io->ops->open(io, name, IO_CREATE | IO_DIRECT, &seg->file);
 	if (r)
 		goto fail;
-	r = zero_fill(place, seg->file);
+	seg->filled = WAL_BLOCK;
+	r = io->ops->truncate(io, seg->file, 0);
+	if (!r)
+		r = wal_segment_allocate(place, seg);
 	if (!r)
 		r = begin_life(place, seg);
 	if (!r)
@@ -301,6 +302,25 @@ int wal_segment_relive(const struct wal_place *place, struct wal_segment *seg)
 {
 	const int r = wal_segment_open(place, seg);
 	return r ? r : begin_life(place, seg);
+}
+
+int wal_segment_empty(const struct wal_place *place, struct wal_segment *seg, uint64_t start)
+{
+	const uint64_t was = seg->start;
+	int r = wal_segment_open(place, seg);
+	/* A name that was removed in vain, when the recycling of its segment had failed, would fit
+	 * the old end and not the new one. */
+	if (!r)
+		r = place->io->ops->sync_dir(place->io, WAL_DIR);
+	if (r)
+		return r;
+	seg->start = start;
+	seg->filled = WAL_BLOCK;
+	r = begin_life(place, seg);
+	if (r)
+		seg->start = was;
+	/* What a power loss leaves of the rest are bytes of an older life. */
+	return r ? r : place->io->ops->truncate(place->io, seg->file, WAL_BLOCK);
 }
 
 int wal_segment_remove(const struct wal_place *place, uint64_t sequence)

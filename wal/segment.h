@@ -29,6 +29,9 @@ struct wal_segment {
 	uint64_t sequence;
 	uint64_t start; /* LSN of its first byte behind the header */
 	uint64_t salt;
+	/* Offset up to which it has been written with whatever, once: commits up to here change nothing but
+	 * file content. Belongs to whoever writes to the segment. */
+	uint64_t filled;
 	struct io_file *file; /* NULL while closed */
 };
 
@@ -47,7 +50,7 @@ int wal_segment_load(
 int wal_segment_open(const struct wal_place *place, struct wal_segment *seg);
 void wal_segment_close(const struct wal_place *place, struct wal_segment *seg);
 
-/* A new file, zero-filled, durable under its name. Open on return. On failure there is none. */
+/* A new file with all its blocks, hollow, durable under its name. Open on return. On failure there is none. */
 int wal_segment_create(
         const struct wal_place *place, uint64_t sequence, uint64_t start, struct wal_segment **out);
 
@@ -58,6 +61,13 @@ int wal_segment_recycle(const struct wal_place *place, struct wal_segment *seg, 
 
 /* A new life at the same place: whatever lies in it is no record any more. Durable on return. */
 int wal_segment_relive(const struct wal_place *place, struct wal_segment *seg);
+
+/* A new life that begins at LSN `start`, durable on return, in a file of nothing but its header. For the only
+ * segment of a log, none of whose records is needed. */
+int wal_segment_empty(const struct wal_place *place, struct wal_segment *seg, uint64_t start);
+
+/* Extends a short one to its size, with all its blocks; the next sync of the file covers that. */
+int wal_segment_allocate(const struct wal_place *place, struct wal_segment *seg);
 
 /* Removes the name, durably. That it is gone already is no error. */
 int wal_segment_remove(const struct wal_place *place, uint64_t sequence);

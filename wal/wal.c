@@ -4,6 +4,7 @@
  *   reserve   all that can fail: memory for the record, and a segment for it to go to
  *   append    copies it into the batch that fills; cannot fail, does no I/O
  *   trim      the oldest segments become the newest, or go away
+ *   shrink    all go away but one, and it gives back its blocks
  *
  * W2: trim never touches a segment that holds a record which is needed or not durable.
  * W5: out of space is told by reserve, before anything has changed, and is no failure of the log.
@@ -144,8 +145,14 @@ static int init_batches(struct wal *w)
 			return r;
 	}
 	w->filling = &w->batches[0];
-	for (int i = 1; i < WAL_BATCHES; i++)
-		w->spare_batches[w->n_spare_batches++] = &w->batches[i];
+	w->spare_batch = &w->batches[1];
+	const size_t half = wal_block_down(w->place.segment_bytes / 2);
+	w->piece_bytes = half < WAL_PIECE_BYTES ? half : WAL_PIECE_BYTES;
+	w->fill_bytes = half < WAL_FILL_BYTES ? half : WAL_FILL_BYTES;
+	w->zeroes = aligned_alloc(IO_ALIGN, w->fill_bytes);
+	if (!w->zeroes)
+		return -ENOMEM;
+	memset(w->zeroes, 0, w->fill_bytes);
 	return 0;
 }
 
@@ -161,8 +168,8 @@ int wal_open(struct io *io, const struct wal_options *opt, struct wal **out, str
 	}
 	pthread_mutex_init(&w->maint, NULL);
 	pthread_mutex_init(&w->lock, NULL);
-	pthread_cond_init(&w->turn, NULL);
-	pthread_cond_init(&w->done, NULL);
+	pthread_cond_init(&w->room, NULL);
+	w->expected = 1;
 	w->place.io = io;
 	w->place.read_only = opt->read_only;
 	memcpy(w->place.uuid, opt->uuid, sizeof(w->place.uuid));
@@ -192,8 +199,8 @@ void wal_close(struct wal *w)
 	free_segments(w);
 	for (int i = 0; i < WAL_BATCHES; i++)
 		wal_batch_fini(&w->batches[i]);
-	pthread_cond_destroy(&w->done);
-	pthread_cond_destroy(&w->turn);
+	free(w->zeroes);
+	pthread_cond_destroy(&w->room);
 	pthread_mutex_destroy(&w->lock);
 	pthread_mutex_destroy(&w->maint);
 	pthread_key_delete(w->reserved_here);
@@ -260,7 +267,27 @@ static int add_segment(struct wal *w)
 	return r;
 }
 
-/* Under lock, with no batch in flight. */
+/* Under lock, let go during I/O: all blocks for the segment in which the log was found to end; and if
+ * it was empty, a header that is known to be durable, for what was read need not be (W4). */
+static int revive_current(struct wal *w)
+{
+	int r = 0;
+	pthread_mutex_unlock(&w->lock);
+	pthread_mutex_lock(&w->maint);
+	/* Before that nothing was reserved, so nothing appended: it is the current one still. */
+	if (!w->revived) {
+		r = wal_segment_allocate(&w->place, w->cur);
+		if (!r && w->offset == WAL_BLOCK)
+			r = wal_segment_relive(&w->place, w->cur);
+		r = judge(w, r);
+	}
+	pthread_mutex_lock(&w->lock);
+	w->revived |= !r;
+	pthread_mutex_unlock(&w->maint);
+	return r;
+}
+
+/* Under lock, with no batch being written. */
 static int grow_batches(struct wal *w, size_t capacity)
 {
 	struct wal_batch grown[WAL_BATCHES] = {{0}};
@@ -288,6 +315,15 @@ static bool batch_suffices(const struct wal *w)
 	return used + w->reserved <= w->filling->capacity;
 }
 
+/* Under lock, let go during I/O. */
+static int flush_all(struct wal *w)
+{
+	pthread_mutex_unlock(&w->lock);
+	const int r = wal_sync(w, wal_end(w));
+	pthread_mutex_lock(&w->lock);
+	return r;
+}
+
 /* Under lock, let go during I/O: returns when there is room for all that is reserved. */
 static int make_room(struct wal *w)
 {
@@ -295,16 +331,22 @@ static int make_room(struct wal *w)
 	while (!r) {
 		if (wal_failed(w))
 			r = -EIO;
-		else if (batch_suffices(w) && segments_suffice(w))
-			break;
-		else if (batch_suffices(w))
-			r = add_segment(w);
-		else if (w->filling->end)
-			r = wal_commit(w, w->filling->end);
-		else if (w->in_flight)
-			pthread_cond_wait(&w->done, &w->lock);
-		else
+		else if (!batch_suffices(w) && w->writing)
+			pthread_cond_wait(&w->room, &w->lock);
+		else if (!batch_suffices(w) && w->filling->end)
+			wal_write_behind(w);
+		else if (!batch_suffices(w))
 			r = grow_batches(w, wal_block_up(WAL_BLOCK + 2 * w->reserved));
+		else if (!w->revived)
+			r = revive_current(w);
+		else if (!segments_suffice(w))
+			r = add_segment(w);
+		else if (w->unflushed >= WAL_UNFLUSHED_MAX)
+			r = flush_all(w);
+		else if (w->filling->used >= w->piece_bytes && w->filling->end && !w->writing)
+			wal_write_behind(w);
+		else
+			break;
 	}
 	if (r || !wants_spare(w))
 		return r;
@@ -325,8 +367,7 @@ int wal_reserve(struct wal *w, size_t bytes)
 	const size_t had = (uintptr_t)pthread_getspecific(w->reserved_here);
 	const size_t need = wal_record_bytes(bytes) + WAL_TURN_BYTES;
 	const size_t more = need > had ? need - had : 0;
-
-	int r = -pthread_setspecific(w->reserved_here, (void *)(uintptr_t)(had + more));
+	int r = more ? -pthread_setspecific(w->reserved_here, (void *)(uintptr_t)(had + more)) : 0;
 	if (r)
 		return r;
 	pthread_mutex_lock(&w->lock);
@@ -353,6 +394,7 @@ static void turn_segment(struct wal *w)
 	assert(w->cur->next && w->spares);
 	w->cur = w->cur->next;
 	w->spares--;
+	w->unflushed++;
 	w->offset = WAL_BLOCK;
 	wal_batch_turn(w->filling, w->cur);
 }
@@ -450,6 +492,62 @@ int wal_trim(struct wal *w, uint64_t lsn)
 	return r;
 }
 
+/* Under maint: from the newest on, so that those which are left follow each other. */
+static int remove_spares(struct wal *w)
+{
+	int r = 0;
+	while (!r && w->newest != w->cur) {
+		struct wal_segment *before = w->cur, *last = w->newest;
+		while (before->next != last)
+			before = before->next;
+		r = judge(w, wal_segment_remove(&w->place, last->sequence));
+		if (r)
+			break;
+		pthread_mutex_lock(&w->lock);
+		before->next = NULL;
+		w->newest = before;
+		w->segments--;
+		w->spares--;
+		pthread_mutex_unlock(&w->lock);
+		wal_segment_free(&w->place, last);
+	}
+	return r;
+}
+
+/* Under maint: the log begins at its end, in a segment without blocks. */
+static int empty_current(struct wal *w)
+{
+	const uint64_t end = wal_end(w);
+	uint64_t bytes;
+	int r = w->place.io->ops->size(w->place.io, w->cur->file, &bytes);
+	if (r || (!w->revived && w->cur->start == end && bytes <= WAL_BLOCK))
+		return judge(w, r);
+	r = judge(w, wal_segment_empty(&w->place, w->cur, end));
+	if (w->cur->start != end)
+		return r;
+	pthread_mutex_lock(&w->lock);
+	w->revived = false;
+	w->offset = WAL_BLOCK;
+	wal_batch_begin(w->filling, w->cur, w->offset, NULL);
+	pthread_mutex_unlock(&w->lock);
+	return r;
+}
+
+int wal_shrink(struct wal *w, uint64_t lsn)
+{
+	int r = wal_trim(w, lsn);
+	if (r)
+		return r;
+	pthread_mutex_lock(&w->maint);
+	if (wal_durable(w) == wal_end(w)) {
+		r = remove_spares(w);
+		if (!r && w->oldest == w->cur && lsn >= wal_end(w))
+			r = empty_current(w);
+	}
+	pthread_mutex_unlock(&w->maint);
+	return r;
+}
+
 void wal_stat(struct wal *w, struct wal_stat *out)
 {
 	pthread_mutex_lock(&w->lock);
@@ -460,7 +558,7 @@ void wal_stat(struct wal *w, struct wal_stat *out)
 	        .segment_bytes = w->place.segment_bytes,
 	        .segments = w->segments,
 	        .spares = w->spares,
-	        .batches = w->batches_done,
+	        .batches = w->batches_written,
 	        .records = w->records,
 	        .written_bytes = w->written_bytes,
 	        .flushes = w->flushes,

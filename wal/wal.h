@@ -10,7 +10,8 @@
  *
  * Rules upheld here: W3 (the tail rule), W4 (a failed flush is never retried: the log fails for
  * good). Group commit: whoever first needs durability leads, writes all that is queued, flushes
- * once, wakes all up to that LSN. No timer, at most two batches in flight.
+ * once, wakes all up to that LSN. No timer, at most two flushes in flight. What nobody waits for is
+ * written in pieces, without a flush.
  *
  * Threads: wal_append() calls are made one at a time, in the order in which their effects are
  * applied (the caller's lock); all other functions may run beside them and beside each other. The
@@ -38,7 +39,7 @@ struct wal_options {
 	bool read_only;         /* replay only: writes nothing, does not repair the tail */
 	/* Called by the leader before a batch is written; if it fails, nothing of the batch is
 	 * written and the log fails. May be NULL. Held locks: none that append needs. The leader is
-	 * whoever is in wal_sync(), or in a wal_reserve() that finds the queue full. */
+	 * whoever is in wal_sync(), or in a wal_reserve() that finds a piece to be written. */
 	int (*barrier)(void *arg);
 	void *barrier_arg;
 };
@@ -81,6 +82,13 @@ uint64_t wal_durable(const struct wal *w); /* durable up to here */
 /* Returns when everything up to `lsn` is durable; -EIO for ever after a failed write or flush (W4).
  */
 int wal_sync(struct wal *w, uint64_t lsn);
+
+/* To be called last before wal_close(), with no other call beside it: trims like wal_trim(), then
+ * removes all spare segments if all of the log is durable, and leaves nothing but a header if
+ * `lsn` covers it to its end. A crash inside loses nothing. The next reserve allocates the
+ * segment's blocks again, and the commits fill it ahead of themselves. Answers like wal_trim(); the
+ * log stays usable. */
+int wal_shrink(struct wal *w, uint64_t lsn);
 
 /* W2: records with LSN <= `lsn` are no longer needed; the caller's image that holds them is
  * durable. Segments that hold nothing else are recycled, and spare ones beyond a few removed.

@@ -101,10 +101,11 @@ static void barrier_comes_before_the_write(void **state)
 	f->opt.barrier = barrier;
 	f->opt.barrier_arg = f;
 	reopen(f);
+	assert_int_equal(wal_reserve(f->w, 100), 0); /* which writes a header */
 	f->tap->writes = 0;
 	commit(f, 0, 100);
 	assert_null(f->opt.barrier_arg);
-	assert_int_equal(f->tap->writes, 1);
+	assert_int_equal(f->tap->writes, 2); /* the record, and zeroes ahead of the next */
 }
 
 static void failed_barrier_is_final(void **state)
@@ -113,6 +114,7 @@ static void failed_barrier_is_final(void **state)
 	f->opt.barrier = barrier;
 	f->opt.barrier_arg = f;
 	reopen(f);
+	assert_int_equal(wal_reserve(f->w, 100), 0);
 	f->tap->writes = 0;
 	f->tap->allocate_error = -ENOSPC;
 	failure_is_final(f);
@@ -186,6 +188,133 @@ static void batch_on_its_way_is_not_written_after_a_failed_flush(void **state)
 	sem_destroy(&d.taken);
 }
 
+/* The flush of the second group ends, well, while that of the first is still under way, and then fails. */
+struct canon {
+	struct fixture *f;
+	sem_t flushing, second_flushed;
+	atomic_uint before, after;
+	uint64_t durable; /* seen when the second flush had ended */
+};
+
+static void canon_before_sync(void *arg)
+{
+	struct canon *c = arg;
+	if (atomic_fetch_add(&c->before, 1) != 0)
+		return;
+	sem_post(&c->flushing);
+	sem_wait(&c->second_flushed);
+	for (int i = 0; i < 100; i++)
+		sched_yield();
+	c->durable = wal_durable(c->f->w);
+	c->f->tap->fail_sync = 1;
+}
+
+static void canon_after_sync(void *arg)
+{
+	struct canon *c = arg;
+	atomic_fetch_add(&c->after, 1);
+	sem_post(&c->second_flushed);
+}
+
+static void *canon_second(void *arg)
+{
+	struct canon *c = arg;
+	const uint32_t number = 1;
+	const struct iovec piece = {(void *)&number, sizeof(number)};
+	sem_wait(&c->flushing);
+	if (wal_reserve(c->f->w, sizeof(number)))
+		return NULL;
+	const uint64_t lsn = wal_append(c->f->w, 1, &piece, 1);
+	return wal_sync(c->f->w, lsn) == -EIO ? arg : NULL;
+}
+
+static void flush_behind_one_that_failed_proves_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct canon c = {.f = f};
+	pthread_t thread;
+	void *answer;
+	sem_init(&c.flushing, 0, 0);
+	sem_init(&c.second_flushed, 0, 0);
+	reopen(f);
+	const uint64_t kept = commit(f, 0, 100);
+	const uint64_t lsn = put(f, 1, 100);
+	f->tap->before_sync = canon_before_sync;
+	f->tap->after_sync = canon_after_sync;
+	f->tap->before_sync_arg = &c;
+	assert_int_equal(pthread_create(&thread, NULL, canon_second, &c), 0);
+	assert_int_equal(wal_sync(f->w, lsn), -EIO);
+	pthread_join(thread, &answer);
+	f->tap->before_sync = f->tap->after_sync = NULL;
+	assert_non_null(answer);
+	assert_int_equal(c.after, 1);
+	assert_int_equal(c.durable, kept);
+	assert_int_equal(wal_durable(f->w), kept);
+	sem_destroy(&c.flushing);
+	sem_destroy(&c.second_flushed);
+}
+
+/* Appends until reserve has written something that nobody waits for. */
+static uint64_t write_behind(struct fixture *f, uint32_t *n)
+{
+	uint64_t lsn = 0;
+	f->tap->writes = 0;
+	while (f->tap->writes == 0)
+		lsn = put(f, (*n)++, 3000);
+	return lsn;
+}
+
+static void failed_flush_of_what_was_written_behind_is_final(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t n = 1;
+	reopen(f);
+	const uint64_t kept = commit(f, 0, 100);
+	const uint64_t lost = write_behind(f, &n);
+	f->tap->fail_sync = 1;
+	assert_int_equal(wal_sync(f->w, lost - 3000), -EIO);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(wal_sync(f->w, lost), -EIO);
+	assert_int_equal(wal_durable(f->w), kept);
+	assert_int_equal(wal_reserve(f->w, 10), -EIO);
+	reopen(f);
+	expect(f, 0, f->seen.n);
+}
+
+static void failed_write_behind_is_told_by_reserve_and_final(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t n = 1;
+	int r;
+	reopen(f);
+	const uint64_t kept = commit(f, 0, 100);
+	f->tap->fail_write = 1;
+	while ((r = wal_reserve(f->w, 3000)) == 0)
+		append(f, n++, 3000);
+	assert_int_equal(r, -EIO);
+	assert_int_equal(wal_sync(f->w, UINT64_MAX), -EIO);
+	assert_int_equal(wal_durable(f->w), kept);
+	reopen(f);
+	expect(f, 0, f->seen.n);
+	assert_true(f->seen.n >= 1);
+}
+
+/* The first sync writes what has not been written, and nothing else. */
+static void what_was_written_behind_is_flushed_and_not_written_again(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t n = 0;
+	reopen(f);
+	write_behind(f, &n);
+	const uint64_t lsn = wal_end(f->w);
+	f->tap->written_bytes = f->tap->syncs = 0;
+	assert_int_equal(wal_sync(f->w, lsn), 0);
+	assert_int_equal(f->tap->syncs, 1);
+	assert_true(f->tap->written_bytes <= SEGMENT / 2 + 2 * WAL_BLOCK);
+	reopen(f);
+	expect(f, 0, n);
+}
+
 static int trimming_barrier(void *arg)
 {
 	struct fixture *f = arg;
@@ -250,6 +379,7 @@ struct crowd {
 	uint64_t lsns[THREADS * ROUNDS];
 	atomic_uint acknowledged[THREADS * ROUNDS];
 	size_t bytes;
+	unsigned sync_one_in;
 	uint64_t trim_behind; /* 0: never */
 };
 
@@ -270,6 +400,8 @@ static void *committer(void *arg)
 		const uint64_t lsn = wal_append(w, (uint16_t)number, &piece, 1);
 		c->lsns[number] = lsn;
 		pthread_mutex_unlock(&c->lock);
+		if (c->sync_one_in && number % c->sync_one_in)
+			continue;
 		if (wal_sync(w, lsn))
 			return NULL;
 		if (wal_durable(w) < lsn)
@@ -316,6 +448,51 @@ static void everything_acknowledged_to_eight_threads_is_there(void **state)
 	expect(f, 0, THREADS * ROUNDS);
 	assert_memory_equal(f->seen.lsns, c->lsns, sizeof(c->lsns));
 	free(c);
+}
+
+static void threads_that_wait_and_threads_that_do_not_keep_the_order(void **state)
+{
+	struct fixture *f = *state;
+	struct wal_stat st;
+	for (unsigned one_in = 3; one_in < 100; one_in *= 4) {
+		struct crowd *c = calloc(1, sizeof(*c));
+		assert_int_equal(wal_format(&f->tap->io, &f->opt, 0, &f->why), 0);
+		reopen(f);
+		c->bytes = 700;
+		c->sync_one_in = one_in;
+		c->trim_behind = 6 * SEGMENT;
+		assert_int_equal(crowd_run(c, f), THREADS);
+		assert_int_equal(wal_sync(f->w, UINT64_MAX), 0);
+		wal_stat(f->w, &st);
+		assert_int_equal(st.durable, st.end);
+		assert_int_equal(reopen_from(f, st.begin), 0);
+		expect(f, THREADS * ROUNDS - f->seen.n, f->seen.n);
+		free(c);
+	}
+}
+
+static void failed_write_under_eight_threads_loses_nothing_acknowledged(void **state)
+{
+	struct fixture *f = *state;
+	for (int nth = 1; nth < 120; nth = nth * 3 / 2 + 1) {
+		struct crowd *c = calloc(1, sizeof(*c));
+		assert_int_equal(wal_format(&f->tap->io, &f->opt, 0, &f->why), 0);
+		reopen(f);
+		c->bytes = 900;
+		c->sync_one_in = 2 + (unsigned)nth % 3;
+		f->tap->fail_write = nth;
+		crowd_run(c, f);
+		assert_true(wal_failed(f->w));
+		const uint64_t durable = wal_durable(f->w);
+		reopen(f);
+		expect(f, 0, f->seen.n);
+		for (uint32_t i = 0; i < c->next; i++)
+			if (c->acknowledged[i]) {
+				assert_true(c->lsns[i] <= durable);
+				assert_true(i < f->seen.n);
+			}
+		free(c);
+	}
 }
 
 static void large_records_of_many_threads_outgrow_the_queue(void **state)
@@ -367,9 +544,15 @@ int main(void)
 	        WAL_TEST(barrier_comes_before_the_write),
 	        WAL_TEST(failed_barrier_is_final),
 	        WAL_TEST(batch_on_its_way_is_not_written_after_a_failed_flush),
+	        WAL_TEST(flush_behind_one_that_failed_proves_nothing),
+	        WAL_TEST(failed_flush_of_what_was_written_behind_is_final),
+	        WAL_TEST(failed_write_behind_is_told_by_reserve_and_final),
+	        WAL_TEST(what_was_written_behind_is_flushed_and_not_written_again),
 	        WAL_TEST(trim_leaves_a_segment_that_a_batch_in_flight_flushes),
 	        WAL_TEST(failure_while_preparing_a_segment_is_final),
 	        WAL_TEST(everything_acknowledged_to_eight_threads_is_there),
+	        WAL_TEST(threads_that_wait_and_threads_that_do_not_keep_the_order),
+	        WAL_TEST(failed_write_under_eight_threads_loses_nothing_acknowledged),
 	        WAL_TEST(large_records_of_many_threads_outgrow_the_queue),
 	        WAL_TEST(failed_flush_under_eight_threads_loses_nothing_acknowledged),
 	};

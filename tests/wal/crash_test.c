@@ -178,6 +178,15 @@ static int random_step(struct world *w)
 		w->trimmed = (uint32_t)rng_between(w->rng, w->trimmed, w->acknowledged);
 		return wal_trim(w->w, lsn_behind(w, w->trimmed));
 	}
+	if (dice == 98) {
+		/* The image is durable, as far as the log is. */
+		r = sync_to(w, w->appended);
+		if (!r) {
+			w->trimmed = w->appended;
+			r = wal_shrink(w->w, lsn_behind(w, w->trimmed));
+		}
+		return r;
+	}
 	if (dice == 99) {
 		wal_close(w->w);
 		r = open_log(w);
@@ -193,7 +202,7 @@ static void go_on_after_failure(struct world *w)
 	assert_int_equal(open_log(w), 0);
 }
 
-static void run(struct rng *r, unsigned failing_calls)
+static struct world *new_world(struct rng *r)
 {
 	const struct wal_options opt = {.segment_bytes = WAL_SEGMENT_MIN};
 	struct world *w = calloc(1, sizeof(*w));
@@ -202,6 +211,20 @@ static void run(struct rng *r, unsigned failing_calls)
 	w->disk = simdisk_new();
 	w->io = simdisk_open(w->disk);
 	assert_int_equal(wal_format(w->io, &opt, 0, NULL), 0);
+	return w;
+}
+
+static void free_world(struct world *w)
+{
+	wal_close(w->w);
+	w->io->ops->destroy(w->io);
+	simdisk_free(w->disk);
+	free(w);
+}
+
+static void run(struct rng *r, unsigned failing_calls)
+{
+	struct world *w = new_world(r);
 	simdisk_set_hook(w->disk, lose_power, w);
 	assert_int_equal(open_log(w), 0);
 	while (w->appended < RECORDS) {
@@ -214,13 +237,61 @@ static void run(struct rng *r, unsigned failing_calls)
 			go_on_after_failure(w);
 		}
 	}
-	wal_close(w->w);
-	w->io->ops->destroy(w->io);
-	simdisk_free(w->disk);
-	free(w);
+	free_world(w);
 }
 
 static struct rng rng;
+
+/* Judges power losses of every kind, now and behind one more record. */
+static void judge_crashes(struct world *w)
+{
+	for (int more = 0; more < 3; more++) {
+		for (int i = 0; i < 30; i++)
+			judge_crash(w, w->disk);
+		assert_int_equal(append(w), 0);
+		assert_int_equal(sync_to(w, w->appended), 0);
+	}
+}
+
+static void header_that_was_never_durable_is_written_again(void **state)
+{
+	(void)state;
+	for (int appends = 0; appends < 200; appends = 3 * appends + 1) {
+		struct world *w = new_world(&rng);
+		assert_int_equal(open_log(w), 0);
+		while (appends > (int)w->appended)
+			assert_int_equal(append(w), 0);
+		assert_int_equal(sync_to(w, w->appended), 0);
+		assert_int_equal(wal_trim(w->w, lsn_behind(w, w->appended)), 0);
+		w->trimmed = w->appended;
+		simdisk_fail(w->disk, SIMDISK_SYNC, 0, 1, -EIO);
+		assert_int_equal(wal_shrink(w->w, lsn_behind(w, w->trimmed)), -EIO);
+		go_on_after_failure(w);
+		judge_crashes(w);
+		free_world(w);
+	}
+}
+
+static void name_that_was_removed_in_vain_does_not_meet_a_shrunk_log(void **state)
+{
+	(void)state;
+	struct world *w = new_world(&rng);
+	assert_int_equal(open_log(w), 0);
+	/* The first segment is left, and the second is the last: no other name is removed later. */
+	struct wal_stat st;
+	do {
+		assert_int_equal(append(w), 0);
+		wal_stat(w->w, &st);
+	} while (st.spares);
+	assert_int_equal(sync_to(w, w->appended), 0);
+	w->trimmed = w->appended;
+	simdisk_fail(w->disk, SIMDISK_WRITE, 0, 1, -EIO);
+	assert_int_equal(wal_trim(w->w, lsn_behind(w, w->trimmed)), -EIO);
+	go_on_after_failure(w);
+	assert_int_equal(wal_shrink(w->w, lsn_behind(w, w->trimmed)), 0);
+	judge_crashes(w);
+	free_world(w);
+}
 
 static void rounds(unsigned failing_calls)
 {
@@ -250,6 +321,8 @@ int main(void)
 {
 	rng = rng_of(seed_get());
 	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(header_that_was_never_durable_is_written_again),
+	        cmocka_unit_test(name_that_was_removed_in_vain_does_not_meet_a_shrunk_log),
 	        cmocka_unit_test(power_loss_at_any_step_keeps_what_was_acknowledged),
 	        cmocka_unit_test(failed_flush_then_power_loss_keeps_what_was_acknowledged),
 	        cmocka_unit_test(failed_write_then_power_loss_keeps_what_was_acknowledged),

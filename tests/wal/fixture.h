@@ -38,6 +38,7 @@ struct tap {
 	int allocate_error;
 	void (*before_sync)(void *arg); /* NULL: nothing */
 	void *before_sync_arg;
+	void (*after_sync)(void *arg); /* of a batch with a sync in it; same argument */
 };
 
 struct seen {
@@ -81,6 +82,7 @@ static int tap_size(struct io *io, struct io_file *file, uint64_t *bytes)
 static int tap_submit(struct io *io, struct io_req *reqs, unsigned n)
 {
 	struct tap *t = (struct tap *)io;
+	bool syncs = false;
 	for (unsigned i = 0; i < n; i++) {
 		if (reqs[i].op == IO_READ)
 			continue;
@@ -89,12 +91,16 @@ static int tap_submit(struct io *io, struct io_req *reqs, unsigned n)
 		atomic_int *fail = reqs[i].op == IO_WRITE ? &t->fail_write : &t->fail_sync;
 		(*count)++;
 		t->written_bytes += (unsigned)reqs[i].bytes;
+		syncs |= reqs[i].op == IO_SYNC;
 		if (reqs[i].op == IO_SYNC && t->before_sync)
 			t->before_sync(t->before_sync_arg);
 		if (*fail > 0 && atomic_fetch_sub(fail, 1) == 1)
 			return reqs[i].result = -EIO;
 	}
-	return t->real->ops->submit(t->real, reqs, n);
+	const int r = t->real->ops->submit(t->real, reqs, n);
+	if (syncs && t->after_sync)
+		t->after_sync(t->before_sync_arg);
+	return r;
 }
 
 static int tap_truncate(struct io *io, struct io_file *file, uint64_t bytes)

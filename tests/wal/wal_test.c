@@ -3,6 +3,7 @@
  */
 #include "fixture.h"
 
+#include <sys/stat.h>
 #include <time.h>
 #include <xxhash.h>
 
@@ -118,19 +119,45 @@ static void every_rest_at_the_end_of_a_segment_is_left_well(void **state)
 	}
 }
 
-static void queue_that_is_full_is_written_by_reserve(void **state)
+static void what_nobody_waits_for_is_written_by_reserve_and_not_flushed(void **state)
 {
 	struct fixture *f = *state;
 	struct wal_stat st;
 	reopen(f);
-	for (uint32_t i = 0; i < 100; i++)
+	const uint64_t from = wal_end(f->w);
+	for (uint32_t i = 0; i < 50; i++)
 		put(f, i, 4000);
 	wal_stat(f->w, &st);
-	assert_true(st.end - st.durable < SEGMENT);
+	assert_int_equal(st.durable, from);
+	assert_int_equal(st.flushes, 0);
 	assert_true(st.batches > 5);
 	reopen(f);
-	assert_true(f->seen.n > 80);
+	assert_true(f->seen.n > 40);
 	expect(f, 0, f->seen.n);
+	/* One flush for all of it, and nothing is written again. */
+	const uint32_t n = f->seen.n;
+	for (uint32_t i = 0; i < 50; i++)
+		put(f, n + i, 4000);
+	wal_stat(f->w, &st);
+	f->tap->written_bytes = 0;
+	assert_int_equal(wal_sync(f->w, wal_end(f->w)), 0);
+	assert_true(f->tap->written_bytes <= SEGMENT);
+	reopen(f);
+	expect(f, 0, n + 50);
+}
+
+/* Each of them keeps a file open. */
+static void segments_written_without_a_flush_are_few(void **state)
+{
+	struct fixture *f = *state;
+	struct wal_stat st;
+	reopen(f);
+	for (uint32_t i = 0; i < 1000; i++) {
+		put(f, i, 4000);
+		wal_stat(f->w, &st);
+		assert_true(st.end - st.durable < 6 * SEGMENT);
+	}
+	assert_in_range(st.flushes, 5, 20);
 }
 
 static void reservation_without_append_is_carried_over(void **state)
@@ -206,6 +233,151 @@ static void spares_beyond_a_few_are_removed(void **state)
 	assert_in_range(st.segments, 2, 6);
 	assert_int_equal(reopen_from(f, lsn), 0);
 	expect(f, 0, 0);
+}
+
+static uint64_t size_of_segment(const struct fixture *f, uint64_t sequence)
+{
+	char path[192];
+	struct stat st;
+	path_of(f, sequence, path);
+	assert_int_equal(stat(path, &st), 0);
+	return (uint64_t)st.st_size;
+}
+
+static void shrunk_log_is_one_header_and_goes_on(void **state)
+{
+	struct fixture *f = *state;
+	struct wal_stat st;
+	uint64_t lsn = 0;
+	uint32_t n = 0;
+	reopen(f);
+	for (int round = 0; round < 4; round++) {
+		for (int i = 0; i < 300; i++)
+			lsn = commit(f, n++, 1000);
+		assert_int_equal(wal_shrink(f->w, lsn), 0);
+		wal_stat(f->w, &st);
+		assert_int_equal(st.segments, 1);
+		assert_int_equal(st.spares, 0);
+		assert_int_equal(st.begin, lsn);
+		assert_int_equal(st.end, lsn);
+		if (round % 2) {
+			assert_int_equal(reopen_from(f, lsn), 0);
+			expect(f, 0, 0);
+			assert_int_equal(wal_end(f->w), lsn);
+		}
+		/* Again, with nothing done in between, costs nothing. */
+		f->tap->changes = 0;
+		assert_int_equal(wal_shrink(f->w, lsn), 0);
+		assert_int_equal(f->tap->changes, 0);
+		drop(f);
+		uint64_t sequence = 1;
+		while (!exists(f, sequence))
+			sequence++;
+		assert_int_equal(size_of_segment(f, sequence), WAL_BLOCK);
+		assert_false(exists(f, sequence + 1));
+		assert_int_equal(reopen_from(f, lsn), 0);
+	}
+	const uint64_t from = lsn;
+	const uint32_t first = n;
+	for (int i = 0; i < 200; i++)
+		commit(f, n++, 1000);
+	assert_int_equal(reopen_from(f, from), 0);
+	expect(f, first, 200);
+	assert_int_equal(reopen_from(f, from - 8), -EUCLEAN);
+}
+
+static void shrink_keeps_what_is_needed_or_not_durable(void **state)
+{
+	struct fixture *f = *state;
+	struct wal_stat st;
+	uint64_t lsns[300];
+	reopen(f);
+	for (uint32_t i = 0; i < 300; i++)
+		lsns[i] = commit(f, i, 1000);
+	assert_int_equal(wal_shrink(f->w, lsns[200]), 0);
+	wal_stat(f->w, &st);
+	assert_int_equal(st.spares, 0);
+	assert_int_equal(st.end, lsns[299]);
+	assert_int_equal(reopen_from(f, lsns[200]), 0);
+	expect(f, 201, 99);
+	const uint64_t lsn = put(f, 300, 1000);
+	assert_int_equal(wal_shrink(f->w, lsns[299]), 0);
+	assert_int_equal(wal_sync(f->w, lsn), 0);
+	assert_int_equal(reopen_from(f, lsns[299]), 0);
+	expect(f, 300, 1);
+}
+
+static void failure_while_shrinking_loses_nothing(void **state)
+{
+	struct fixture *f = *state;
+	for (int which = 0; which < 2; which++) {
+		assert_int_equal(wal_format(&f->tap->io, &f->opt, 0, &f->why), 0);
+		reopen(f);
+		uint64_t lsn = 0;
+		uint32_t n = 0;
+		for (; n < 200; n++)
+			lsn = commit(f, n, 1000);
+		*(which ? &f->tap->fail_sync : &f->tap->fail_write) = 1;
+		assert_int_equal(wal_trim(f->w, 0), 0);
+		assert_int_equal(wal_shrink(f->w, lsn), -EIO);
+		assert_true(wal_failed(f->w));
+		assert_int_equal(reopen_from(f, lsn), 0);
+		expect(f, 0, 0);
+		commit(f, n, 1000);
+		assert_int_equal(reopen_from(f, lsn), 0);
+		expect(f, n, 1);
+	}
+}
+
+static void shrunk_log_without_space_says_so_and_recovers(void **state)
+{
+	struct fixture *f = *state;
+	reopen(f);
+	const uint64_t lsn = commit(f, 0, 1000);
+	assert_int_equal(wal_shrink(f->w, lsn), 0);
+	assert_int_equal(reopen_from(f, lsn), 0);
+	f->tap->allocate_error = -ENOSPC;
+	assert_int_equal(wal_reserve(f->w, 1000), -ENOSPC);
+	assert_int_equal(wal_reserve(f->w, 1000), -ENOSPC);
+	assert_false(wal_failed(f->w));
+	f->tap->allocate_error = 0;
+	commit(f, 1, 1000);
+	assert_int_equal(reopen_from(f, lsn), 0);
+	expect(f, 1, 1);
+}
+
+/* Part of a block at the end of a short segment is as good as none. */
+static void short_segment_is_read_if_it_is_hollow(void **state)
+{
+	struct fixture *f = *state;
+	char path[192];
+	reopen(f);
+	uint64_t lsn = 0;
+	uint32_t n = 0;
+	for (; n < 10; n++)
+		lsn = commit(f, n, 1000);
+	drop(f);
+	path_of(f, 1, path);
+	assert_int_equal(truncate(path, (off_t)wal_block_up(WAL_BLOCK + lsn) + 100), 0);
+	reopen(f);
+	expect(f, 0, n);
+	for (; n < 100; n++)
+		commit(f, n, 1000);
+	reopen(f);
+	expect(f, 0, n);
+	drop(f);
+	struct wal_segment_header h;
+	peek(f, 2, 0, &h, sizeof(h));
+	assert_int_equal(le32_get(h.hollow), 1);
+	h.hollow = le32_of(0);
+	h.checksum = le64_of(XXH3_64bits(&h, offsetof(struct wal_segment_header, checksum)));
+	poke(f, 2, 0, &h, sizeof(h));
+	reopen(f);
+	expect(f, 0, n);
+	drop(f);
+	path_of(f, 2, path);
+	assert_int_equal(truncate(path, SEGMENT - WAL_BLOCK), 0);
+	assert_int_equal(reopen_from(f, 0), -EUCLEAN);
 }
 
 static void stale_record_of_an_older_life_never_replays(void **state)
@@ -464,6 +636,10 @@ static void random_use_loses_nothing(void **state)
 			trimmed = synced - random_below(synced - trimmed + 1);
 			if (trimmed)
 				assert_int_equal(wal_trim(f->w, lsns[trimmed - 1]), 0);
+		} else if (dice == 98 && n) {
+			trimmed = synced = n;
+			assert_int_equal(wal_sync(f->w, lsns[n - 1]), 0);
+			assert_int_equal(wal_shrink(f->w, lsns[n - 1]), 0);
 		} else if (dice == 99) {
 			assert_int_equal(reopen_from(f, trimmed ? lsns[trimmed - 1] : 0), 0);
 			assert_in_range(trimmed + f->seen.n, synced, n);
@@ -486,11 +662,17 @@ int main(void)
 	        WAL_TEST(record_of_the_largest_size_fits),
 	        WAL_TEST(segment_size_is_checked),
 	        WAL_TEST(every_rest_at_the_end_of_a_segment_is_left_well),
-	        WAL_TEST(queue_that_is_full_is_written_by_reserve),
+	        WAL_TEST(what_nobody_waits_for_is_written_by_reserve_and_not_flushed),
+	        WAL_TEST(segments_written_without_a_flush_are_few),
 	        WAL_TEST(reservation_without_append_is_carried_over),
 	        WAL_TEST(trimmed_segments_are_recycled),
 	        WAL_TEST(trim_keeps_what_is_needed_or_not_durable),
 	        WAL_TEST(spares_beyond_a_few_are_removed),
+	        WAL_TEST(shrunk_log_is_one_header_and_goes_on),
+	        WAL_TEST(shrink_keeps_what_is_needed_or_not_durable),
+	        WAL_TEST(failure_while_shrinking_loses_nothing),
+	        WAL_TEST(shrunk_log_without_space_says_so_and_recovers),
+	        WAL_TEST(short_segment_is_read_if_it_is_hollow),
 	        WAL_TEST(stale_record_of_an_older_life_never_replays),
 	        WAL_TEST(read_only_replay_changes_nothing),
 	        WAL_TEST(no_space_is_told_by_reserve_and_passes),
