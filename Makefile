@@ -47,7 +47,7 @@ libs_for = $(foreach r,$(1) $(below_$(1)),$(call lib,$(r)))
 
 .DELETE_ON_ERROR:
 .PHONY: all help deps test-deps fuzz-deps try test test-build unit lint format asan tsan crash fuzz bench bench-mount \
-	bench-engine kill9 install clean
+	bench-engine bench-wal kill9 install clean
 
 all: $(B)/artfs ## build the artfs program
 
@@ -177,6 +177,12 @@ ENGINE_LIBS     = $(call has_header,lmdb.h,-llmdb) $(call has_header,rocksdb/c.h
 	$(call has_header,wiredtiger.h,-lwiredtiger)
 $(B)/tests/bench/engine_bench: $(ENGINE_OBJECTS) $(BENCH_COMMON) $(call libs_for,art)
 	$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ -o $@ $(ENGINE_LIBS) $(LIBS) -lm
+
+$(B)/tests/wal/log_bench: $(B)/tests/wal/log_bench.o $(call libs_for,wal)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ -o $@ $(LIBS)
+
+bench-wal: $(B)/tests/wal/log_bench ## the log alone: commits of 1, 2, 8, 32 threads, records nobody waits for
+	@DIR=$${DIR:-$(B)} $(B)/tests/wal/log_bench
 
 bench: bench-engine bench-mount ## all benchmarks (they refuse tmpfs)
 
