@@ -30,6 +30,7 @@ enum {
 	 * many segments are no accident. */
 	SEARCH_SEGMENTS_MAX = 16,
 	STEP = 8, /* records begin at multiples of it */
+	ZEROES_BYTES = 512,
 };
 
 struct replay {
@@ -183,6 +184,18 @@ static int apply_records(struct replay *p,
 	}
 }
 
+/* Most of what lies behind the end was never written. */
+static bool zeroes(const uint8_t *p)
+{
+	uint64_t any = 0;
+	for (size_t i = 0; i < ZEROES_BYTES; i += STEP) {
+		uint64_t word;
+		memcpy(&word, p + i, STEP);
+		any |= word;
+	}
+	return any == 0;
+}
+
 /* Passes over the bytes at `p`, which lie at `spot`, in steps of 8, as long as no header at them
  * can claim that LSN `at` was durable. Returns how many; *used is how many of them there are up to
  * the last non-zero one. */
@@ -194,6 +207,11 @@ static size_t pass_over(
 	for (; n - i >= sizeof(struct wal_record); i += STEP, spot.lsn += STEP) {
 		const struct wal_record *rec = (const void *)(bytes + i);
 		uint64_t word;
+		while (n - i >= ZEROES_BYTES + sizeof(*rec) && zeroes(bytes + i)) {
+			i += ZEROES_BYTES - sizeof(*rec);
+			spot.lsn += ZEROES_BYTES - sizeof(*rec);
+			rec = (const void *)(bytes + i);
+		}
 		memcpy(&word, bytes + i, STEP);
 		if (word)
 			*used = i + STEP;

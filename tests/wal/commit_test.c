@@ -151,16 +151,20 @@ static void duet_before_sync(void *arg)
 	d->f->tap->fail_sync = 1;
 }
 
+/* One more record; true if it is refused durability. */
+static bool refused(struct wal *w)
+{
+	const uint32_t number = 1;
+	const struct iovec piece = {(void *)&number, sizeof(number)};
+	return wal_reserve(w, sizeof(number)) == 0 &&
+	       wal_sync(w, wal_append(w, 1, &piece, 1)) == -EIO;
+}
+
 static void *duet_second(void *arg)
 {
 	struct duet *d = arg;
 	sem_wait(&d->flushing);
-	const uint32_t number = 1;
-	const struct iovec piece = {(void *)&number, sizeof(number)};
-	if (wal_reserve(d->f->w, sizeof(number)))
-		return NULL;
-	const uint64_t lsn = wal_append(d->f->w, 1, &piece, 1);
-	return wal_sync(d->f->w, lsn) == -EIO ? arg : NULL;
+	return refused(d->f->w) ? arg : NULL;
 }
 
 static void batch_on_its_way_is_not_written_after_a_failed_flush(void **state)
@@ -219,13 +223,8 @@ static void canon_after_sync(void *arg)
 static void *canon_second(void *arg)
 {
 	struct canon *c = arg;
-	const uint32_t number = 1;
-	const struct iovec piece = {(void *)&number, sizeof(number)};
 	sem_wait(&c->flushing);
-	if (wal_reserve(c->f->w, sizeof(number)))
-		return NULL;
-	const uint64_t lsn = wal_append(c->f->w, 1, &piece, 1);
-	return wal_sync(c->f->w, lsn) == -EIO ? arg : NULL;
+	return refused(c->f->w) ? arg : NULL;
 }
 
 static void flush_behind_one_that_failed_proves_nothing(void **state)
