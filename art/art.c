@@ -209,6 +209,9 @@ int art_close(struct art *a)
 {
 	checkpoint_stop(a);
 	int err = a->opt.read_only ? 0 : checkpoint_run(a);
+	/* The image holds everything: what is left of the log would only take space. */
+	if (!err && !a->opt.read_only)
+		err = wal_shrink(a->wal, atomic_load(&a->checkpoint_lsn));
 	free_all(a);
 	return err;
 }
