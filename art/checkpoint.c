@@ -20,7 +20,7 @@ enum { IDLE_SECONDS = 3 };
 bool checkpoint_due(struct art *a)
 {
 	return atomic_load(&a->lsn) - atomic_load(&a->checkpoint_lsn) >= a->opt.checkpoint_bytes ||
-	       store_dirty_bytes(a->store) >= a->opt.cache_bytes / 16 * 15;
+	       store_dirty_bytes(a->store) >= a->opt.cache_bytes / 64 * 63;
 }
 
 /* Freezes; false if the image on disk is this one already. */
