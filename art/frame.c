@@ -170,8 +170,7 @@ void frame_scratch_fini(struct frame_scratch *s)
 	*s = (struct frame_scratch){0};
 }
 
-/* The refs that a node holds: all its child places (0 where free); the term apart. */
-static le16 *child_array(struct node *n, unsigned *max)
+le16 *node_children(struct node *n, unsigned *max)
 {
 	switch (n->type) {
 	case NODE4:
@@ -196,7 +195,7 @@ static unsigned push_children(struct frame_scratch *s, unsigned n, void *m, art_
 {
 	struct node *node = frame_at(m, ref);
 	unsigned max;
-	le16 *child = child_array(node, &max);
+	le16 *child = node_children(node, &max);
 
 	while (max-- > 0) {
 		art_ref r = le16_get(child[max]);
@@ -374,7 +373,7 @@ static bool push(struct check *c, art_ref ref, bool term)
 static bool children_ok(struct check *c, const struct node *n)
 {
 	unsigned count = le16_get(n->count), max;
-	const le16 *child = child_array((struct node *)n, &max);
+	const le16 *child = node_children((struct node *)n, &max);
 
 	if (count > max || (count == 0 && le16_get(n->term) == 0))
 		return false;

@@ -50,6 +50,8 @@ static inline uint64_t link_id(const struct link *l)
 	       (uint64_t)l->id[3] << 24 | (uint64_t)l->id[4] << 32 | (uint64_t)l->id[5] << 40;
 }
 void link_set(struct link *l, uint64_t id, uint8_t entry);
+/* The refs that a node holds: all its child places (0 where free); the term apart. NULL for leaves and links. */
+le16 *node_children(struct node *n, unsigned *max);
 
 static inline uint8_t *leaf_suffix(struct leaf *l)
 {

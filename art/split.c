@@ -1,17 +1,28 @@
 /*
  * split.c - frames that are too full, and frames that are nearly empty.
  *
- * A split moves a run of sibling subtrees (neighbours in key order, so that a scan stays in few
- * frames) that comes nearest to half of the frame. Siblings are either the frame's own entries,
- * whose common parent is in the frame above, or the children of one node of this frame. Nodes are
- * looked at along the heaviest way down, and a node at the end of a directory name is preferred, so
- * that directories stay together.
+ * A frame that is too full gives a run of sibling subtrees (neighbours in key order, so that a scan stays in few
+ * frames) to a frame that hangs at the same node and has room, or to a new one. The siblings are its own entries,
+ * children of one node in the frame above:
  *
- *   before:  F: n ─┬─ a ▒▒▒            after:  F: n ─┬─ a ▒▒▒         G: entry 0: ▒▒▒▒
- *                  ├─ b ▒▒▒▒                         ├─ b ──► G,0        entry 1: ▒▒▒
- *                  └─ c ▒▒▒                          └─ c ──► G,1
+ *   U: n ─┬─► F,0                       U: n ─┬─► F,0
+ *         ├─► F,1        run of F             ├─► G,0
+ *         └─► F,2        ────────►            └─► G,1
  *
- * The link takes the place of the moved node, so a split needs no room in F and cannot fail.
+ * A frame with one entry, or with one that is most of it, has no run to give. Then the node at the top of that
+ * entry moves up to where the link to it was, and its children become entries. So the tree grows at the top, as a
+ * B-tree does, and all ways through it are about equally short:
+ *
+ *   U: ──► F,0       F: entry 0: n ─┬─ a           U: n ─┬─► F,0       F: entry 0: a
+ *                                   ├─ b    up           ├─► F,1          entry 1: b
+ *                                   └─ c   ────►         └─► F,2          entry 2: c
+ *
+ * When the frame above is too full for that, or there is none, children of a node within the frame move down, and
+ * links take their places. That needs no room in it, so it is always possible. Nodes are looked at along the
+ * heaviest way down, and a node at the end of a directory name is preferred, so that directories stay together.
+ *
+ * Who inserts keys in ascending order has only just filled the frame, and will not come back: then only the last
+ * entry moves on.
  */
 #include <assert.h>
 #include <string.h>
@@ -136,12 +147,31 @@ static const struct sibling *heaviest(const struct family *f)
 	return h;
 }
 
-/* Moves the run to a new frame. `up` is set when the siblings are the frame's own entries. */
-static void move_run(
-        struct txn *t, void *m, void *up, const struct family *f, const struct run *run)
+/* What copying `bytes` in `entries` more subtrees may take in a frame. */
+static uint32_t copy_room(uint32_t bytes, unsigned entries)
+{
+	return bytes + 4 * (entries < ENTRIES_MAX / 2 ? 2 * entries : ENTRIES_MAX) + REF_BYTES;
+}
+
+/* Can `bytes` more be allocated in the frame, so that it is not too full then? Compacts it if need be: true in
+ * *moved. */
+static bool has_room(struct art *a, void *m, uint32_t bytes, uint32_t full, bool *moved)
+{
+	*moved = false;
+	if (frame_live(m) + bytes > full)
+		return false;
+	if (frame_room(m, a->slot_bytes) < bytes) {
+		frame_compact(&a->scratch, m);
+		*moved = true;
+	}
+	return true;
+}
+
+/* Moves the run to frame g, where it fits. `up` is set when the siblings are the frame's own entries. */
+static void move_run(struct txn *t, void *m, void *up, const struct family *f,
+        const struct run *run, struct frame *g)
 {
 	struct art *a = t->a;
-	struct frame *g = txn_new_frame(t, STORE_TREE);
 
 	for (unsigned i = run->first; i < run->first + run->n; i++) {
 		const struct sibling *s = &f->sibling[i];
@@ -156,50 +186,311 @@ static void move_run(
 			frame_waste(m, s->bytes - (uint32_t)sizeof(struct link));
 		}
 	}
+	txn_changed(t, g);
 	atomic_fetch_add(&a->frames_split, 1);
 }
 
-bool tree_split(struct txn *t, const struct walk *w)
+static uint32_t run_bytes(const struct family *f, const struct run *run)
+{
+	uint32_t bytes = 0;
+
+	for (unsigned i = run->first; i < run->first + run->n; i++)
+		bytes += f->sibling[i].bytes;
+	return bytes;
+}
+
+/* The emptiest frame in memory that hangs at the node, other than `self`; 0 if none has room worth the while. */
+static uint64_t emptiest(
+        struct art *a, struct links it, uint64_t self, uint32_t total, uint32_t *live)
+{
+	uint64_t best = 0, last = 0;
+	struct link *l;
+	uint32_t loc;
+
+	*live = total > a->slot_bytes / 4 ? total - a->slot_bytes / 4 : 0;
+	while ((l = next_link(&it, &loc)) != NULL) {
+		uint64_t id = link_id(l);
+		struct frame *g = id == self || id == last ? NULL : store_frame_peek(a->store, id);
+		last = id;
+		if (!g)
+			continue;
+		if (frame_live(g->data) < *live) {
+			*live = frame_live(g->data);
+			best = id;
+		}
+		store_frame_put(a->store, g);
+	}
+	return best;
+}
+
+static art_ref last_child(void *m, art_ref ref)
+{
+	uint32_t loc = 0, next;
+	uint8_t byte = 0;
+
+	if (!is_node(type_at(m, ref)))
+		return 0;
+	for (unsigned from = 0; (next = node_next(m, ref, from, &byte)) != 0; from = byte + 1u)
+		loc = next;
+	return loc ? ref_at(m, loc) : 0;
+}
+
+/* The key of the walk comes behind everything that is below `ref`. */
+static bool at_right_edge(const struct walk *w, art_ref ref)
+{
+	art_ref stop = ref_at(w->frame->data, w->loc);
+
+	while (ref && ref != stop)
+		ref = last_child(w->frame->data, ref);
+	return ref != 0;
+}
+
+/* Gives a run of the frame's own entries to another frame. */
+static bool split_entries(struct txn *t, const struct walk *w, uint32_t total)
 {
 	struct art *a = t->a;
 	void *m = w->frame->data;
-	uint32_t total = 0, limit = a->slot_bytes - NEW_FRAME_OVERHEAD;
+	uint32_t full = a->slot_bytes - NEW_FRAME_OVERHEAD, live;
 	struct run best = {.distance = UINT64_MAX};
 	struct family f;
-	art_ref node = 0, best_node = 0;
+	struct frame *g = NULL;
+	bool moved;
 
-	frame_weigh(&a->scratch, m);
+	family_of_entries(t, w, &f);
+	if (f.n < 2)
+		return false;
+	if (f.sibling[f.n - 1].bytes < total / 2 && at_right_edge(w, f.sibling[f.n - 1].ref)) {
+		best = (struct run){f.n - 1, 1, 0};
+	} else {
+		uint64_t to = emptiest(a, links_above(t, w), w->frame->id, total, &live);
+		if (to &&
+		        better_run(&f, (total - live) / 2, full / 10 * 9 - live, false, 0, &best) &&
+		        run_bytes(&f, &best) >= total / 8)
+			g = txn_borrow(t, to);
+		if (g && !has_room(
+		                 a, g->data, copy_room(run_bytes(&f, &best), best.n), full, &moved))
+			g = NULL;
+		if (!g) {
+			best.distance = UINT64_MAX;
+			if (!better_run(&f, total / 2, full, false, 0, &best) ||
+			        run_bytes(&f, &best) < total / 8 ||
+			        total - run_bytes(&f, &best) < total / 8)
+				return false;
+		}
+	}
+	if (!g)
+		g = txn_new_frame(t, STORE_TREE);
+	move_run(t, m, t->crumb[w->crumb - 1].frame->data, &f, &best, g);
+	return true;
+}
+
+/* The link in the frame above that leads to this entry of the last frame of the walk. */
+static uint32_t link_to(struct txn *t, const struct walk *w, uint8_t entry)
+{
+	struct links it = links_above(t, w);
+	struct link *l;
+	uint32_t loc;
+
+	while ((l = next_link(&it, &loc)) != NULL)
+		if (link_id(l) == w->frame->id && l->entry == entry)
+			return loc;
+	assert(!"a subtree without a link");
+	return 0;
+}
+
+static uint8_t heaviest_entry(struct art *a, void *m)
+{
+	uint32_t most = 0;
+	uint8_t heaviest = 0;
+
 	for (unsigned e = 0; e < le16_get(frame_head(m)->entries_max); e++) {
 		art_ref ref = ref_at(m, entry_loc(m, (uint8_t)e));
-		if (ref == 0)
+		if (ref && a->scratch.weight[ref] > most) {
+			most = a->scratch.weight[ref];
+			heaviest = (uint8_t)e;
+		}
+	}
+	return heaviest;
+}
+
+/* Moves the node at the top of the heaviest entry up, to where the link to it was. Its children become entries
+ * of its frame, or where that has others too, of a new frame. */
+static bool pull_up(struct txn *t, const struct walk *w)
+{
+	struct art *a = t->a;
+	struct frame *f = w->frame, *up = t->crumb[w->crumb - 1].frame;
+	void *m = f->data;
+	uint8_t entry = heaviest_entry(a, m);
+	art_ref ref = ref_at(m, entry_loc(m, entry));
+	bool alone = le16_get(frame_head(m)->entries) == 1, moved;
+	unsigned max, local = 0;
+
+	if (!is_node(type_at(m, ref)) || le16_get(((struct node *)frame_at(m, ref))->count) < 2)
+		return false;
+	uint32_t bytes = node_bytes(m, ref), children = 0;
+	le16 *child = node_children(frame_at(m, ref), &max);
+	for (unsigned i = 0; i < max; i++) {
+		art_ref r = le16_get(child[i]);
+		bytes += r ? (uint32_t)sizeof(struct link) : 0;
+		if (r && type_at(m, r) != LINK) {
+			local++;
+			children += a->scratch.weight[r];
+		}
+	}
+	art_ref term = le16_get(((struct node *)frame_at(m, ref))->term);
+	if (term)
+		bytes += node_bytes(m, term);
+	if (local < 2 || children > a->slot_bytes - NEW_FRAME_OVERHEAD)
+		return false;
+	if (!has_room(a, up->data, bytes, a->slot_bytes / 4 * 3, &moved))
+		return false;
+	if (moved) {
+		txn_changed(t, up);
+		return true; /* where the link is has to be found again */
+	}
+	if (alone) {
+		/* The table may have to grow, in a frame that is full. */
+		if (!has_room(a, m, copy_room(0, local), a->slot_bytes, &moved))
+			return false;
+		ref = ref_at(m, entry_loc(m, entry));
+		child = node_children(frame_at(m, ref), &max);
+		term = le16_get(((struct node *)frame_at(m, ref))->term);
+	}
+
+	struct frame *g = alone ? f : txn_new_frame(t, STORE_TREE);
+	uint32_t loc = link_to(t, w, entry);
+	void *u = up->data;
+	art_ref old = ref_at(u, loc), top = frame_alloc(u, a->slot_bytes, node_bytes(m, ref));
+	memcpy(frame_at(u, top), frame_at(m, ref), node_bytes(m, ref));
+	le16 *above = node_children(frame_at(u, top), &max);
+	entry_remove(m, entry);
+	for (unsigned i = 0; i < max; i++) {
+		art_ref r = le16_get(child[i]);
+		if (!r)
 			continue;
-		total += a->scratch.weight[ref];
-		if (node == 0 || a->scratch.weight[ref] > a->scratch.weight[node])
-			node = ref;
+		art_ref link = frame_alloc(u, a->slot_bytes, sizeof(struct link));
+		above[i] = le16_of(link);
+		if (type_at(m, r) == LINK) {
+			memcpy(frame_at(u, link), frame_at(m, r), sizeof(struct link));
+			frame_free(m, r);
+		} else if (alone) {
+			link_set(frame_at(u, link), f->id, entry_add(m, a->slot_bytes, r));
+		} else {
+			art_ref copy = subtree_copy(&a->scratch, g->data, m, r);
+			link_set(frame_at(u, link), g->id, entry_add(g->data, a->slot_bytes, copy));
+			subtree_free(&a->scratch, m, r);
+		}
 	}
-	if (w->crumb > 0 && le16_get(frame_head(m)->entries) > 1) {
-		family_of_entries(t, w, &f);
-		better_run(&f, total / 2, limit, false, 0, &best);
+	if (term) {
+		art_ref copy = frame_alloc(u, a->slot_bytes, node_bytes(m, term));
+		memcpy(frame_at(u, copy), frame_at(m, term), node_bytes(m, term));
+		((struct node *)frame_at(u, top))->term = le16_of(copy);
+		frame_free(m, term);
 	}
+	frame_free(m, ref);
+	ref_set(u, loc, top);
+	frame_free(u, old);
+	txn_changed(t, f);
+	txn_changed(t, up);
+	txn_changed(t, g);
+	return true;
+}
+
+/* For keys in ascending order: all children of one node but the last, which is still growing. */
+static bool run_before_last(struct txn *t, const struct walk *w, uint32_t total, uint32_t limit,
+        struct family *f, struct run *run)
+{
+	void *m = w->frame->data;
+	unsigned last = 0;
+
+	for (unsigned e = 0; e < le16_get(frame_head(m)->entries_max); e++)
+		if (ref_at(m, entry_loc(m, (uint8_t)e)) &&
+		        at_right_edge(w, ref_at(m, entry_loc(m, (uint8_t)e))))
+			last = e;
+	art_ref node = ref_at(m, entry_loc(m, (uint8_t)last));
+	if (!node || !at_right_edge(w, node))
+		return false;
+	for (; node && is_node(type_at(m, node)); node = last_child(m, node)) {
+		family_of_node(t, m, node, f);
+		if (f->n < 2)
+			continue;
+		uint32_t bytes = f->total - f->sibling[f->n - 1].bytes;
+		if (bytes < total / 2)
+			continue;
+		/* As many as fit, and those that are left will go with the next ones. */
+		*run = (struct run){0, 0, 0};
+		for (bytes = 0; run->n + 1 < f->n && bytes + f->sibling[run->n].bytes <= limit;)
+			bytes += f->sibling[run->n++].bytes;
+		return run->n > 0;
+	}
+	return false;
+}
+
+/* About half of the frame: children of one node on the heaviest way down. */
+static bool run_of_half(
+        struct txn *t, void *m, uint32_t total, uint32_t limit, struct family *f, struct run *run)
+{
+	art_ref node = ref_at(m, entry_loc(m, heaviest_entry(t->a, m))), best = 0;
+
+	*run = (struct run){.distance = UINT64_MAX};
 	while (is_node(type_at(m, node))) {
 		struct node *n = frame_at(m, node);
 		bool directory = n->prefix_bytes && node_prefix(n)[n->prefix_bytes - 1] == '/';
-		family_of_node(t, m, node, &f);
-		if (better_run(&f, total / 2, limit, true, directory ? total / 8 : 0, &best))
-			best_node = node;
-		const struct sibling *h = heaviest(&f);
+		family_of_node(t, m, node, f);
+		if (better_run(f, total / 2, limit, true, directory ? total / 8 : 0, run))
+			best = node;
+		const struct sibling *h = heaviest(f);
 		if (!h || h->bytes <= total / 4)
 			break;
 		node = h->ref;
 	}
-	if (best.distance == UINT64_MAX)
+	if (best)
+		family_of_node(t, m, best, f);
+	return best != 0;
+}
+
+static uint32_t weigh_all(struct txn *t, void *m)
+{
+	uint32_t total = 0;
+
+	frame_weigh(&t->a->scratch, m);
+	for (unsigned e = 0; e < le16_get(frame_head(m)->entries_max); e++) {
+		art_ref ref = ref_at(m, entry_loc(m, (uint8_t)e));
+		total += ref ? t->a->scratch.weight[ref] : 0;
+	}
+	return total;
+}
+
+/* Moves children of one node of the frame down to a new frame. `w`: the walk that ended here, or NULL. */
+static bool split_down(struct txn *t, struct frame *f, const struct walk *w)
+{
+	void *m = f->data;
+	uint32_t total = weigh_all(t, m), limit = t->a->slot_bytes - NEW_FRAME_OVERHEAD;
+	struct family family;
+	struct run run;
+
+	if (!(w && run_before_last(t, w, total, limit, &family, &run)) &&
+	        !run_of_half(t, m, total, limit, &family, &run))
 		return false;
-	if (best_node)
-		family_of_node(t, m, best_node, &f);
-	else
-		family_of_entries(t, w, &f);
-	move_run(t, m, best_node ? NULL : t->crumb[w->crumb - 1].frame->data, &f, &best);
+	move_run(t, m, NULL, &family, &run, txn_new_frame(t, STORE_TREE));
+	txn_changed(t, f);
 	return true;
+}
+
+bool tree_split(struct txn *t, const struct walk *w)
+{
+	struct frame *f = w->frame;
+
+	if (w->crumb == 0)
+		return split_down(t, f, w);
+	uint32_t total = weigh_all(t, f->data);
+	if (split_entries(t, w, total) || pull_up(t, w))
+		return true;
+	/* Room above, for the next try; unless that is where the bulk is. */
+	struct frame *up = t->crumb[w->crumb - 1].frame;
+	if (frame_live(up->data) > t->a->slot_bytes / 4 * 3 && split_down(t, up, NULL))
+		return true;
+	return split_down(t, f, w);
 }
 
 /* ---- merge ----------------------------------------------------------------------------------- */

@@ -451,7 +451,7 @@ int tree_reserve_insert(struct txn *t, const struct place *p, bool leaf, uint32_
 		return 0;
 	/* A split leaves both halves a quarter empty, so 8 x what comes is more than enough frames. */
 	if (!(w.frame->mark & MARK_MAY_SPLIT))
-		t->spares += 3 + (unsigned)(8 * before / a->slot_bytes);
+		t->spares += SPLIT_FRAMES_MAX + (unsigned)(8 * before / a->slot_bytes);
 	w.frame->mark |= MARK_MAY_SPLIT;
 	t->spares += (unsigned)(8 * need / a->slot_bytes - 8 * before / a->slot_bytes);
 	return w.crumb > 0 ? txn_writable(t, t->crumb[w.crumb - 1].frame) : 0;

@@ -171,6 +171,8 @@ enum {
 
 int txn_pin(struct txn *t, uint64_t id, struct frame **out);
 int txn_writable(struct txn *t, struct frame *f);
+/* [apply] Best effort: a frame that is in memory, pinned and made writable beside what was reserved; or NULL. */
+struct frame *txn_borrow(struct txn *t, uint64_t id);
 /* [apply] A new TREE or ARENA frame, pinned by the transaction. */
 struct frame *txn_new_frame(struct txn *t, enum store_kind kind);
 int txn_walk(struct txn *t, struct walk *w, struct art_bytes key, enum stop *stop);
@@ -217,9 +219,11 @@ void tree_cut(struct txn *t, const struct walk *w, bool keep_last);
 /* ---- split.c
  * ---------------------------------------------------------------------------------------- */
 
-/* [apply] Moves about half of the last frame of the walk to a new frame; false if nothing in it can
- * move. */
+/* [apply] Makes room in the last frame of the walk, or in the one above on the way to it: moves about half of it
+ * to another frame, or a node of it up. False if nothing in it can move. Takes no more than SPLIT_FRAMES_MAX new
+ * frames for one key, and needs the frame above to be writable. */
 bool tree_split(struct txn *t, const struct walk *w);
+enum { SPLIT_FRAMES_MAX = 6 };
 /* If the frame where a walk along `key` stops is nearly empty, moves what is left into the frame
  * above or into a sibling that is in memory. Best effort: changes no key, and may do nothing. */
 void tree_merge(struct txn *t, struct art_bytes key);

@@ -18,7 +18,7 @@
 #include "art/tree.h"
 
 /* Set aside for the next transaction; more would take the cache from the readers. */
-enum { SPARES_KEPT = 4 };
+enum { SPARES_KEPT = SPLIT_FRAMES_MAX };
 
 /* ---- frames of a transaction ----------------------------------------------------------------- */
 
@@ -71,6 +71,20 @@ int txn_writable(struct txn *t, struct frame *f)
 		store_frame_change(t->a->store, f);
 	t->a->frames_dirtied++;
 	return 0;
+}
+
+struct frame *txn_borrow(struct txn *t, uint64_t id)
+{
+	struct frame *f = store_frame_peek(t->a->store, id), *pinned = NULL;
+
+	if (!f)
+		return NULL;
+	/* New frames must still find their place in the array. */
+	if (grow(&t->pin, &t->pins_max, t->pins + t->spares + 2, sizeof(t->pin[0])) != 0 ||
+	        txn_pin(t, id, &pinned) != 0 || txn_writable(t, pinned) != 0)
+		pinned = NULL;
+	store_frame_put(t->a->store, f);
+	return pinned;
 }
 
 struct frame *txn_new_frame(struct txn *t, enum store_kind kind)
