@@ -47,7 +47,7 @@ libs_for = $(foreach r,$(1) $(below_$(1)),$(call lib,$(r)))
 
 .DELETE_ON_ERROR:
 .PHONY: all help deps test-deps fuzz-deps try test test-build unit lint format asan tsan crash fuzz bench bench-mount \
-	bench-engine bench-wal kill9 install clean
+	bench-engine bench-wal kill9 model install clean
 
 all: $(B)/artfs ## build the artfs program
 
@@ -140,6 +140,10 @@ DEPTH ?= 2
 crash: ## every crash point of every sequence of up to DEPTH (2) operations
 	@$(MAKE) --no-print-directory $(call tests_in,crash)
 	@EXHAUSTIVE=1 DEPTH=$(DEPTH) TEST_SECONDS_MAX=86400 tests/run.sh $(call tests_in,crash)
+
+OPS_LONG := $(or $(OPS),10000000)
+model: $(B)/tests/model/threads_model_test ## OPS (10000000) operations beside a model, 1 and 4 threads, 3 frame sizes
+	@OPS=$(OPS_LONG) TEST_SECONDS_MAX=86400 tests/run.sh $(B)/tests/model/threads_model_test
 
 kill9: all $(MOUNT_HELPERS) ## 200 rounds of kill -9 of a loaded daemon
 	@ROUNDS=200 TEST_SECONDS_MAX=86400 ARTFS=$(abspath $(B))/artfs BUILD=$(abspath $(B)) \

@@ -121,6 +121,12 @@ struct workload_bytes workload_key(struct workload *w)
 	}
 	if (key.bytes > w->key_bytes_max)
 		key.bytes = w->key_bytes_max;
+	if (w->prefix.bytes) {
+		key.data = pages_memory(key.data, w->prefix.bytes + key.bytes);
+		memmove(key.data + w->prefix.bytes, key.data, key.bytes);
+		memcpy(key.data, w->prefix.data, w->prefix.bytes);
+		key.bytes += w->prefix.bytes;
+	}
 	return key;
 }
 
@@ -135,11 +141,11 @@ static struct workload_bytes existing(struct workload *w, const struct model *m)
 }
 
 /* Cuts a key where a directory would end, or anywhere. */
-static void shorten(struct rng *r, struct workload_bytes *key)
+static void shorten(struct workload *w, struct workload_bytes *key)
 {
-	size_t n = rng_between(r, 1, key->bytes);
+	size_t n = rng_between(w->rng, w->prefix.bytes + 1, key->bytes);
 
-	if (!rng_one_in(r, 4))
+	if (!rng_one_in(w->rng, 4))
 		while (n < key->bytes && key->data[n - 1] != '/')
 			n++;
 	key->bytes = n;
@@ -150,7 +156,7 @@ struct workload_bytes workload_near(struct workload *w, const struct model *m)
 	struct workload_bytes key = rng_one_in(w->rng, 4) ? workload_key(w) : existing(w, m);
 
 	if (rng_one_in(w->rng, 3))
-		shorten(w->rng, &key);
+		shorten(w, &key);
 	if (rng_one_in(w->rng, 8)) {
 		key.data = pages_memory(key.data, key.bytes + 1);
 		key.data[key.bytes++] = rng_one_in(w->rng, 2) ? '/' : (uint8_t)rng_u64(w->rng);
@@ -248,17 +254,19 @@ static void add_move(struct workload *w, const struct model *m, struct workload_
 	struct art_op *op = &t->op[t->n];
 	struct workload_bytes from = existing(w, m), to;
 
-	shorten(w->rng, &from);
+	shorten(w, &from);
 	*op = (struct art_op){.type = rng_one_in(w->rng, 4) ? ART_EXCHANGE : ART_GRAFT};
 	op->replace = rng_one_in(w->rng, 3);
 	to = op->type == ART_EXCHANGE || (op->replace && rng_one_in(w->rng, 2)) ? existing(w, m)
 	                                                                        : workload_key(w);
 	if (rng_one_in(w->rng, 2))
-		shorten(w->rng, &to);
+		shorten(w, &to);
 	op->key = own(t, from);
 	op->to = own(t, to);
-	if (model_below(m, op->key) && to.bytes + 400 > w->key_bytes_max)
-		op->to.bytes = 1 + to.bytes / 8; /* keys must not grow without end */
+	if (model_below(m, op->key) && to.bytes + 400 > w->prefix.bytes + w->key_bytes_max)
+		op->to.bytes =
+		        w->prefix.bytes + 1 +
+		        (to.bytes - w->prefix.bytes) / 8; /* keys must not grow without end */
 	t->n++;
 }
 

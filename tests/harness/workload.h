@@ -15,7 +15,8 @@ enum { WORKLOAD_OPS_MAX = 12 };
 
 struct workload {
 	struct rng *rng;
-	size_t key_bytes_max;
+	struct art_bytes prefix; /* all keys, and all prefixes that move, begin with it */
+	size_t key_bytes_max;    /* behind the prefix */
 	size_t value_bytes_max;
 	size_t keys_wanted; /* more keys than this: rather remove */
 	bool refusals;      /* some transactions ask for what must be refused */
