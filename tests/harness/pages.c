@@ -15,7 +15,8 @@ struct page {
 
 static struct page zero_page; /* allocated, never written: one for all, not counted */
 
-static volatile bool busy; /* the compiler believes that realloc() does not look at it */
+static _Thread_local volatile bool
+        busy; /* the compiler believes that realloc() does not look at it */
 
 bool pages_memory_busy(void)
 {

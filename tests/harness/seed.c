@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-static const char *const settings[] = {"OPS", "DEPTH", "EXHAUSTIVE"};
+static const char *const settings[] = {"OPS", "ROUNDS", "DEPTH", "EXHAUSTIVE"};
 
 uint64_t seed_env(const char *name, uint64_t otherwise)
 {

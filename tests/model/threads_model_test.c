@@ -65,7 +65,7 @@ struct worker {
 	struct rng rng;
 	struct model *m;
 	struct workload w;
-	char prefix[8];
+	char prefix[16];
 	uint8_t *buf;
 	uint64_t op;
 };
