@@ -47,7 +47,7 @@ libs_for = $(foreach r,$(1) $(below_$(1)),$(call lib,$(r)))
 
 .DELETE_ON_ERROR:
 .PHONY: all help deps test-deps fuzz-deps try test test-build unit lint format asan tsan crash fuzz bench bench-mount \
-	bench-engine bench-wal kill9 model install clean
+	bench-engine bench-wal kill9 model growth install clean
 
 all: $(B)/artfs ## build the artfs program
 
@@ -124,7 +124,8 @@ try: deps ## two commands, one: install, build, make a store, mount it, show the
 
 test: test-deps ## two commands, two: every test that fits into a few minutes
 	@$(MAKE) --no-print-directory test-build
-	@ARTFS=$(abspath $(B))/artfs BUILD=$(abspath $(B)) tests/run.sh tests/lint.sh $(TESTS) $(MOUNT_TESTS)
+	@ARTFS=$(abspath $(B))/artfs BUILD=$(abspath $(B)) tests/run.sh tests/lint.sh tests/bench/growth_plot.sh \
+		$(TESTS) $(MOUNT_TESTS)
 
 unit: ## the tests that need no mount
 	@$(MAKE) --no-print-directory $(TESTS)
@@ -174,7 +175,7 @@ $(B)/tests/bench/mount_bench: $(B)/tests/bench/mount_bench.o $(BENCH_COMMON)
 # Peers of the engine benchmark: each is built in when its header is found (liblmdb-dev, librocksdb-dev,
 # libleveldb-dev, libsqlite3-dev, libwiredtiger-dev), and left out by name otherwise.
 has_header = $(shell echo '\#include <$(1)>' | $(CC) -E -x c - >/dev/null 2>&1 && echo $(2))
-ENGINE_SOURCES := $(filter-out %/mount_bench.c %/nullfs.c %/figure.c,$(wildcard tests/bench/*.c))
+ENGINE_SOURCES := $(filter-out %/mount_bench.c %/nullfs.c %/figure.c %/growth.c,$(wildcard tests/bench/*.c))
 ENGINE_OBJECTS := $(patsubst %.c,$(B)/%.o,$(ENGINE_SOURCES))
 ENGINE_LIBS     = $(call has_header,lmdb.h,-llmdb) $(call has_header,rocksdb/c.h,-lrocksdb) \
 	$(call has_header,leveldb/c.h,-lleveldb) $(call has_header,sqlite3.h,-lsqlite3) \
@@ -187,6 +188,14 @@ $(B)/tests/wal/log_bench: $(B)/tests/wal/log_bench.o $(call libs_for,wal)
 
 bench-wal: $(B)/tests/wal/log_bench ## the log alone: commits of 1, 2, 8, 32 threads, records nobody waits for
 	@DIR=$${DIR:-$(B)} $(B)/tests/wal/log_bench
+
+$(B)/tests/bench/growth: $(B)/tests/bench/growth.o $(BENCH_COMMON) $(call libs_for,art)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ -o $@ $(LIBS)
+
+growth: $(B)/tests/bench/growth ## cost per operation from 1,000 to N (10000000) keys: build/growth.tsv, contrib/plots/growth.svg
+	@$(B)/tests/bench/growth > build/growth.tsv
+	@contrib/plots/growth.py build/growth.tsv contrib/plots/growth.svg
+	@cat build/growth.tsv
 
 bench: bench-engine bench-mount ## all benchmarks (they refuse tmpfs)
 
