@@ -47,7 +47,7 @@ libs_for = $(foreach r,$(1) $(below_$(1)),$(call lib,$(r)))
 
 .DELETE_ON_ERROR:
 .PHONY: all help deps test-deps fuzz-deps try test test-build unit lint format asan tsan crash fuzz bench bench-mount \
-	bench-engine bench-wal kill9 model growth install clean
+	bench-engine bench-wal kill9 model growth bench-engine-large \ install clean
 
 all: $(B)/artfs ## build the artfs program
 
@@ -201,6 +201,9 @@ bench: bench-engine bench-mount ## all benchmarks (they refuse tmpfs)
 
 bench-engine: $(B)/tests/bench/engine_bench ## the dictionary beside the engines one would embed; N=1000000
 	@$(B)/tests/bench/engine_bench
+
+bench-engine-large: $(B)/tests/bench/engine_bench ## random gets among N (10000000) keys with a cache of CACHE_MIB (64)
+	@LARGE=1 $(B)/tests/bench/engine_bench
 
 bench-mount: all $(B)/tests/bench/nullfs $(B)/tests/bench/mount_bench ## the mount beside ext4 and a null filesystem
 	@ARTFS=$(abspath $(B))/artfs BUILD=$(abspath $(B)) tests/bench/mount.sh

@@ -9,6 +9,8 @@
  *   PEERS=all          or a list of names, as lmdb,sqlite; or none
  *   THREADS=32         steps with more threads are left out
  *   ROUNDS=3
+ *   LARGE=0            1: only the load and the gets of a dictionary far larger than the cache;
+ *                      then N is 10000000, CACHE_MIB 64 and ROUNDS 1 unless set
  *   STEP_MS=           how long a step lasts that is not bound by N (preset: by N, 40 to 500)
  *   CACHE_MIB=256      cache of each engine
  *   LOG_MIB=64         log, memtable or WAL of each before it takes a checkpoint of its own
@@ -78,6 +80,14 @@ static const struct row {
         {SIZE_ONE, "bytes_on_disk_loaded_one_by_one", "MB", LESS, 1.4, ROCKSDB},
         {SIZE_BATCH, "bytes_on_disk_loaded_in_batches", "MB", LESS, 1.4, ROCKSDB},
         {SIZE_COMPACT, "bytes_on_disk_compacted", "MB", LESS, 1.05, ROCKSDB},
+        {SIZE_TENTH, "bytes_on_disk_nine_in_ten_deleted", "MB", LESS, 0, ROCKSDB},
+        {SIZE_TENTH_COMPACT, "bytes_on_disk_nine_in_ten_deleted_compacted", "MB", LESS, 1.05,
+                ROCKSDB},
+        {LARGE_LOAD, "large_put_batches_of_1000_all_cached", "keys/s", MORE, 0, BEST_PEER},
+        {LARGE_GET_1, "large_get_1_thread", "gets/s", MORE, 1.5, BEST_PEER},
+        {LARGE_GET_2, "large_get_2_threads", "gets/s", MORE, 1.5, BEST_PEER},
+        {LARGE_SIZE, "large_bytes_on_disk", "MB", LESS, 0, ROCKSDB},
+        {LARGE_PEAK_MEMORY, "large_peak_memory", "MiB", LESS, PEAK_BEYOND_CACHE, NOBODY},
         {DELETE_ONE, "delete_one_by_one", "keys/s", MORE, 3.0, BEST_PEER},
         {DELETE_BATCH, "delete_batches_of_1000", "keys/s", MORE, 2.0, BEST_PEER},
         {COLD_OPEN, "cold_open_to_first_value", "ms", LESS, 1.0, BEST_PEER},
@@ -121,7 +131,7 @@ static void print_row(const struct row *row, double cache_mib)
 	struct figure f = {.name = row->name, .unit = row->unit, .value = own};
 	unsigned peer = row->against == NOBODY ? ARTFS : best_peer(row);
 	double target = row->target;
-	if (row->measure == PEAK_MEMORY)
+	if (row->measure == PEAK_MEMORY || row->measure == LARGE_PEAK_MEMORY)
 		target += cache_mib;
 	if (peer != ARTFS) {
 		f.peer = engines[peer]->name;
@@ -185,7 +195,7 @@ static void wait_for(pid_t child, const char *name)
 		exit(1);
 }
 
-static void run_engine(const struct run *common, unsigned e)
+static void run_engine(const struct run *common, unsigned e, void (*steps)(struct run *))
 {
 	struct run r = *common;
 	r.ops = engines[e];
@@ -198,7 +208,7 @@ static void run_engine(const struct run *common, unsigned e)
 	if (!child) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
-		steps_run(&r);
+		steps(&r);
 		fflush(stdout);
 		_exit(0);
 	}
@@ -268,9 +278,10 @@ int main(void)
 {
 	static struct keys keys;
 	const char *data = getenv("DATA");
-	uint64_t rounds = figure_env("ROUNDS", 3, 1, FIGURE_ROUNDS_MAX);
-	uint64_t n = figure_env("N", 1000000, 10000, 100 * 1000 * 1000);
-	uint64_t cache_mib = figure_env("CACHE_MIB", 256, 4, 1 << 20);
+	bool large = figure_env("LARGE", 0, 0, 1);
+	uint64_t rounds = figure_env("ROUNDS", large ? 1 : 3, 1, FIGURE_ROUNDS_MAX);
+	uint64_t n = figure_env("N", large ? 10000000 : 1000000, 10000, 100 * 1000 * 1000);
+	uint64_t cache_mib = figure_env("CACHE_MIB", large ? 64 : 256, 4, 1 << 20);
 	uint64_t step_ms_preset = n < 80000 ? 40 : n > 1000000 ? 500 : n / 2000;
 	struct run r = {
 	        .opt = {.cache_bytes = cache_mib << 20,
@@ -298,13 +309,21 @@ int main(void)
 	        keys.data_name, keys.n, (unsigned long long)rounds, (unsigned long long)cache_mib,
 	        (double)keys.key_bytes / keys.n, VALUE_BYTES,
 	        (double)(keys.key_bytes + (uint64_t)keys.n * VALUE_BYTES) / 1e6);
+	if (large)
+		figure_note(
+		        "no engine's page cache is bounded: LMDB and SQLite map their files, "
+		        "RocksDB, "
+		        "LevelDB and WiredTiger read through it, so all of them have the memory "
+		        "of the machine; artfs reads past it (O_DIRECT) and has its cache only");
 	for (uint64_t round = 0; round < rounds; round++) {
 		for (unsigned turn = 0; turn < ENGINES; turn++) {
 			unsigned e = (unsigned)((turn + round) % ENGINES);
 			double begin = figure_now();
 			if (!takes_part[e])
 				continue;
-			run_engine(&r, e);
+			run_engine(&r, e, large ? steps_load_large : steps_run);
+			if (large)
+				run_engine(&r, e, steps_get_large);
 			figure_note("round %llu of %llu: %s took %.1f s",
 			        (unsigned long long)round + 1, (unsigned long long)rounds,
 			        engines[e]->name, figure_now() - begin);

@@ -18,6 +18,7 @@
 
 enum {
 	COLD_GETS = 1000,
+	LOAD_CACHE_PER_KEY = 512, /* holds all of it, in any engine */
 	LOOKS_PER_CLOCK = 16,
 	TAIL_PUTS_MAX = 1000 * 1000,
 	OPEN_FILES = 16,
@@ -138,15 +139,17 @@ static double scan(struct run *r, uint32_t expected)
 	return figure_now() - begin;
 }
 
-/* Commits one operation per key, `batch` in each transaction. */
-static void for_all_keys(struct run *r, enum measure m, bool remove_them, unsigned batch)
+/* Commits one operation for each key from `first` on in the order of loading, `batch` in each
+ * transaction; returns what it took. */
+static double for_keys(
+        struct run *r, uint32_t first, uint32_t end, bool remove_them, unsigned batch)
 {
 	static struct engine_op ops[ENGINE_BATCH_MAX];
 	static uint8_t values[ENGINE_BATCH_MAX][VALUE_BYTES];
 	const struct keys *k = r->keys;
 	struct engine_session *s = session(r, 0);
 	double begin = figure_now();
-	for (uint32_t i = 0; i < k->n; i += batch) {
+	for (uint32_t i = first; i < end; i += batch) {
 		for (unsigned b = 0; b < batch; b++) {
 			uint32_t j = k->load_order[i + b];
 			if (remove_them)
@@ -157,7 +160,12 @@ static void for_all_keys(struct run *r, enum measure m, bool remove_them, unsign
 		}
 		steps_must(r, r->ops->commit(s, ops, batch, false), "commit");
 	}
-	r->result[m] = k->n / (figure_now() - begin);
+	return figure_now() - begin;
+}
+
+static void for_all_keys(struct run *r, enum measure m, bool remove_them, unsigned batch)
+{
+	r->result[m] = r->keys->n / for_keys(r, 0, r->keys->n, remove_them, batch);
 	if (remove_them)
 		scan(r, 0);
 }
@@ -229,7 +237,8 @@ struct timed {
 	struct run *run;
 	const struct look *look;
 	unsigned threads;
-	double end; /* when the time is over */
+	uint32_t first; /* key that the first thread begins with */
+	double end;     /* when the time is over */
 	atomic_uint_fast64_t count;
 	double longest_seconds[STEP_THREADS_MAX];
 };
@@ -247,7 +256,8 @@ static void look_thread(void *arg, unsigned thread)
 {
 	struct timed *t = arg;
 	struct run *r = t->run;
-	uint32_t n = r->keys->n, j = (uint32_t)((uint64_t)n * thread / t->threads);
+	uint32_t n = r->keys->n;
+	uint32_t j = (uint32_t)(((uint64_t)n * thread / t->threads + t->first) % n);
 	uint64_t count = 0;
 	do {
 		for (unsigned i = 0; i < LOOKS_PER_CLOCK; i++) {
@@ -397,6 +407,24 @@ static void load(
 	measure_size(r, size);
 }
 
+/* Nine in ten, then the rest; the sizes between them are part of no time. */
+static void delete_in_batches(struct run *r)
+{
+	uint32_t n = r->keys->n, most = n / 10 * 9 / ENGINE_BATCH_MAX * ENGINE_BATCH_MAX;
+	open_store(r);
+	double seconds = for_keys(r, 0, most, true, ENGINE_BATCH_MAX);
+	scan(r, n - most);
+	measure_size(r, SIZE_TENTH);
+	open_store(r);
+	compact_store(r);
+	measure_size(r, SIZE_TENTH_COMPACT);
+	open_store(r);
+	scan(r, n - most);
+	seconds += for_keys(r, most, n, true, ENGINE_BATCH_MAX);
+	r->result[DELETE_BATCH] = n / seconds;
+	scan(r, 0);
+}
+
 void steps_run(struct run *r)
 {
 	bool artfs = r->ops == &peer_artfs;
@@ -420,7 +448,39 @@ void steps_run(struct run *r)
 	remove_store(r);
 
 	load(r, PUT_BATCH, ENGINE_BATCH_MAX, SIZE_BATCH, DENSITY_BATCH);
+	delete_in_batches(r);
+	remove_store(r);
+}
+
+/* ---- far larger than the cache ---------------------------------------------------------- */
+
+void steps_load_large(struct run *r)
+{
+	uint64_t whole = (uint64_t)r->keys->n * LOAD_CACHE_PER_KEY;
+	if (r->opt.cache_bytes < whole)
+		r->opt.cache_bytes = whole;
 	open_store(r);
-	for_all_keys(r, DELETE_BATCH, true, ENGINE_BATCH_MAX);
+	for_all_keys(r, LARGE_LOAD, false, ENGINE_BATCH_MAX);
+	measure_size(r, LARGE_SIZE);
+}
+
+void steps_get_large(struct run *r)
+{
+	static const struct look gets[] = {
+	        {LARGE_GET_1, get_hit, 1, false}, {LARGE_GET_2, get_hit, 2, false}};
+	double before = memory_mib("VmRSS:");
+	if (!figure_drop_caches())
+		figure_note("%s: the caches of the machine could not be dropped", r->ops->name);
+	open_store(r);
+	for (size_t i = 0; i < sizeof(gets) / sizeof(gets[0]); i++) {
+		struct timed t = {.run = r, .look = &gets[i], .threads = gets[i].threads};
+		if (t.threads > r->threads_max)
+			continue;
+		run_timed(&t, 2 * r->step_seconds, look_thread); /* the cache fills */
+		atomic_store(&t.count, 0);
+		t.first = r->keys->n / 4; /* keys that nobody asked for yet */
+		r->result[gets[i].measure] = run_timed(&t, 4 * r->step_seconds, look_thread);
+	}
+	r->result[LARGE_PEAK_MEMORY] = memory_mib("VmHWM:") - before;
 	remove_store(r);
 }

@@ -7,7 +7,14 @@
  *   load one by one ─► close ─► size ─► compact ─► close ─► size
  *        ─► drop caches ─► open cold, gets ─► scan ─► get, list ─► overwrite durably
  *        ─► put beside checkpoints ─► (artfs: rename) ─► compact ─► delete one by one
- *   load in batches ─► close ─► size ─► delete in batches
+ *   load in batches ─► close ─► size ─► delete nine in ten, in batches ─► close ─► size
+ *        ─► compact ─► close ─► size ─► delete the rest, in batches
+ *
+ * A run with a dictionary far larger than the cache is two processes, so that the second one begins
+ * with the memory that it asks for and no more:
+ *
+ *   load in batches, all cached ─► close │ drop caches ─► open with little cache ─►
+ *        random gets for a time, then those that count
  *
  * Loads and deletes do a fixed amount of work; other steps go on for a time.
  */
@@ -42,6 +49,13 @@ enum measure {
 	SIZE_ONE,
 	SIZE_COMPACT,
 	SIZE_BATCH,
+	SIZE_TENTH,
+	SIZE_TENTH_COMPACT,
+	LARGE_LOAD,
+	LARGE_GET_1,
+	LARGE_GET_2,
+	LARGE_SIZE,
+	LARGE_PEAK_MEMORY,
 	PEAK_MEMORY,
 	/* of artfs alone */
 	BARE_DISK,
@@ -74,6 +88,10 @@ enum { STEP_DURABLE = 2 };
 
 /* All steps. Exits with a sentence on any failure and any wrong answer. */
 void steps_run(struct run *r);
+
+/* The two processes of a run that is far larger than the cache. */
+void steps_load_large(struct run *r);
+void steps_get_large(struct run *r);
 
 /* Exits with "ENGINE: WHAT: ..." if rc is an error. */
 void steps_must(const struct run *r, int rc, const char *what);
