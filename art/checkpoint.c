@@ -103,6 +103,8 @@ static void *checkpointer(void *arg)
 		quiet = now == last ? quiet + 1 : 0;
 		last = now;
 		/* A failure is final, and whoever writes or syncs next is told (W4). */
+		if (wal_wants_spare(a->wal))
+			wal_prepare(a->wal);
 		if (checkpoint_due(a) ||
 		        (quiet >= IDLE_SECONDS && now != atomic_load(&a->checkpoint_lsn)))
 			checkpoint_run(a);
@@ -113,7 +115,7 @@ static void *checkpointer(void *arg)
 void art_nudge(struct art *a)
 {
 	if (!a->checkpointer_runs || atomic_load_explicit(&a->nudged, memory_order_relaxed) ||
-	        !checkpoint_due(a))
+	        !(checkpoint_due(a) || wal_wants_spare(a->wal)))
 		return;
 	pthread_mutex_lock(&a->wake_lock);
 	a->nudged = true;

@@ -63,6 +63,7 @@ struct wal {
 	/* Guarded by lock; `oldest` and `newest` change only under maint as well. */
 	struct wal_segment *oldest, *cur, *newest;
 	unsigned segments, spares;
+	atomic_bool low; /* on spares; set under lock, and a hint to others */
 	uint64_t offset; /* in cur: where the next record goes */
 	bool revived;    /* cur may take records; changes only under maint as well */
 	struct wal_batch batches[WAL_BATCHES];

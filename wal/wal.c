@@ -239,9 +239,15 @@ static bool segments_suffice(const struct wal *w)
 	return w->reserved <= w->place.segment_bytes - w->offset || w->reserved <= w->spares * each;
 }
 
-static bool wants_spare(const struct wal *w)
+/* Under lock. Soon, and late. */
+static bool low_on_spares(const struct wal *w)
 {
 	return w->spares == 0 && w->offset > w->place.segment_bytes / 2;
+}
+
+static bool wants_spare(const struct wal *w)
+{
+	return w->spares == 0 && w->offset > w->place.segment_bytes / 8 * 7;
 }
 
 /* Under lock, let go during I/O: one more segment, unless somebody else has made it meanwhile. */
@@ -252,7 +258,7 @@ static int add_segment(struct wal *w)
 	pthread_mutex_unlock(&w->lock);
 	pthread_mutex_lock(&w->maint);
 	pthread_mutex_lock(&w->lock);
-	const bool needed = !segments_suffice(w) || wants_spare(w);
+	const bool needed = !segments_suffice(w) || low_on_spares(w);
 	const struct wal_segment *last = w->newest;
 	pthread_mutex_unlock(&w->lock);
 	if (needed)
@@ -263,7 +269,23 @@ static int add_segment(struct wal *w)
 		link_newest(w, seg);
 		w->spares++;
 	}
+	atomic_store_explicit(&w->low, low_on_spares(w), memory_order_relaxed);
 	pthread_mutex_unlock(&w->maint);
+	return r;
+}
+
+bool wal_wants_spare(const struct wal *w)
+{
+	return atomic_load_explicit(&w->low, memory_order_relaxed);
+}
+
+int wal_prepare(struct wal *w)
+{
+	if (w->place.read_only)
+		return -EROFS;
+	pthread_mutex_lock(&w->lock);
+	const int r = wal_failed(w) ? -EIO : low_on_spares(w) ? add_segment(w) : 0;
+	pthread_mutex_unlock(&w->lock);
 	return r;
 }
 
@@ -420,6 +442,7 @@ uint64_t wal_append(struct wal *w, uint16_t type, const struct iovec *pieces, in
 	}
 	memset(at, 0, (size_t)((uint8_t *)rec + bytes - at));
 	w->offset += bytes;
+	atomic_store_explicit(&w->low, low_on_spares(w), memory_order_relaxed);
 	const uint64_t lsn = wal_segment_lsn(w->cur, w->offset);
 	wal_record_seal(rec, (uint32_t)payload, type, 0, lsn, wal_durable(w), w->cur->salt);
 	w->filling->end = lsn;

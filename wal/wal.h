@@ -76,6 +76,12 @@ size_t wal_record_max(const struct wal *w); /* bytes of payload: a quarter segme
  * Uses up what the calling thread has reserved. */
 uint64_t wal_append(struct wal *w, uint16_t type, const struct iovec *pieces, int n);
 
+/* Making a segment takes milliseconds. When this says that a spare one will be needed soon, a thread that
+ * nobody waits for should call wal_prepare(), which makes it; otherwise some wal_reserve() has to. Answers of
+ * wal_reserve(); that there is no space yet hurts nobody. */
+bool wal_wants_spare(const struct wal *w);
+int wal_prepare(struct wal *w);
+
 uint64_t wal_end(const struct wal *w);     /* LSN of the last record appended (or replayed) */
 uint64_t wal_durable(const struct wal *w); /* durable up to here */
 
