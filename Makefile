@@ -47,7 +47,7 @@ libs_for = $(foreach r,$(1) $(below_$(1)),$(call lib,$(r)))
 
 .DELETE_ON_ERROR:
 .PHONY: all help deps test-deps fuzz-deps try test test-build unit lint format asan tsan crash fuzz bench bench-mount \
-	bench-engine bench-wal kill9 model growth bench-engine-large \ install clean
+	bench-engine bench-wal kill9 model growth bench-engine-large install clean
 
 all: $(B)/artfs ## build the artfs program
 
