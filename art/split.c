@@ -23,6 +23,10 @@
  *
  * Who inserts keys in ascending order has only just filled the frame, and will not come back: then only the last
  * entry moves on.
+ *
+ * What was reserved is enough as long as each new frame takes at least a quarter of an old one, and leaves a
+ * quarter. Splits that take a new frame for less (the last entry alone, a node's children while others stay, room in
+ * the frame above) draw on t->extra, and without that the others must do.
  */
 #include <assert.h>
 #include <string.h>
@@ -190,6 +194,15 @@ static void move_run(struct txn *t, void *m, void *up, const struct family *f,
 	atomic_fetch_add(&a->frames_split, 1);
 }
 
+/* A new frame for a split that need not be. */
+static bool take_extra(struct txn *t)
+{
+	if (t->extra == 0)
+		return false;
+	t->extra--;
+	return true;
+}
+
 static uint32_t run_bytes(const struct family *f, const struct run *run)
 {
 	uint32_t bytes = 0;
@@ -259,7 +272,8 @@ static bool split_entries(struct txn *t, const struct walk *w, uint32_t total)
 	family_of_entries(t, w, &f);
 	if (f.n < 2)
 		return false;
-	if (f.sibling[f.n - 1].bytes < total / 2 && at_right_edge(w, f.sibling[f.n - 1].ref)) {
+	if (f.sibling[f.n - 1].bytes < total / 2 && at_right_edge(w, f.sibling[f.n - 1].ref) &&
+	        take_extra(t)) {
 		best = (struct run){f.n - 1, 1, 0};
 	} else {
 		uint64_t to = emptiest(a, links_above(t, w), w->frame->id, total, &live);
@@ -273,8 +287,8 @@ static bool split_entries(struct txn *t, const struct walk *w, uint32_t total)
 		if (!g) {
 			best.distance = UINT64_MAX;
 			if (!better_run(&f, total / 2, full, false, 0, &best) ||
-			        run_bytes(&f, &best) < total / 8 ||
-			        total - run_bytes(&f, &best) < total / 8)
+			        run_bytes(&f, &best) < total / 4 ||
+			        run_bytes(&f, &best) > total / 4 * 3)
 				return false;
 		}
 	}
@@ -357,6 +371,8 @@ static bool pull_up(struct txn *t, const struct walk *w)
 		term = le16_get(((struct node *)frame_at(m, ref))->term);
 	}
 
+	if (!alone && !take_extra(t))
+		return false;
 	struct frame *g = alone ? f : txn_new_frame(t, STORE_TREE);
 	uint32_t loc = link_to(t, w, entry);
 	void *u = up->data;
@@ -488,7 +504,8 @@ bool tree_split(struct txn *t, const struct walk *w)
 		return true;
 	/* Room above, for the next try; unless that is where the bulk is. */
 	struct frame *up = t->crumb[w->crumb - 1].frame;
-	if (frame_live(up->data) > t->a->slot_bytes / 4 * 3 && split_down(t, up, NULL))
+	if (frame_live(up->data) > t->a->slot_bytes / 4 * 3 && take_extra(t) &&
+	        split_down(t, up, NULL))
 		return true;
 	return split_down(t, f, w);
 }

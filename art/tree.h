@@ -139,7 +139,8 @@ struct txn {
 	enum store_need need;
 	struct frame **pin;
 	unsigned pins, pins_max;
-	unsigned spares;     /* frames that apply may take */
+	unsigned spares; /* frames that apply may take */
+	unsigned extra;  /* of these, frames for splits that do more than make room; see split.c */
 	uint32_t arena_room; /* bytes left in the arena at hand, while reserving */
 	uint64_t room;       /* bytes that inserts beside cuts may allocate */
 	unsigned cuts;       /* operations of this transaction that take something away */
@@ -220,10 +221,10 @@ void tree_cut(struct txn *t, const struct walk *w, bool keep_last);
  * ---------------------------------------------------------------------------------------- */
 
 /* [apply] Makes room in the last frame of the walk, or in the one above on the way to it: moves about half of it
- * to another frame, or a node of it up. False if nothing in it can move. Takes no more than SPLIT_FRAMES_MAX new
- * frames for one key, and needs the frame above to be writable. */
+ * to another frame, or a node of it up. False if nothing in it can move. Needs the frame above to be writable, and
+ * spare frames: SPLIT_FRAMES for each frame that may be split, and SPLIT_EXTRA that are counted in t->extra. */
 bool tree_split(struct txn *t, const struct walk *w);
-enum { SPLIT_FRAMES_MAX = 6 };
+enum { SPLIT_FRAMES = 3, SPLIT_EXTRA = 3 };
 /* If the frame where a walk along `key` stops is nearly empty, moves what is left into the frame
  * above or into a sibling that is in memory. Best effort: changes no key, and may do nothing. */
 void tree_merge(struct txn *t, struct art_bytes key);

@@ -18,7 +18,7 @@
 #include "art/tree.h"
 
 /* Set aside for the next transaction; more would take the cache from the readers. */
-enum { SPARES_KEPT = SPLIT_FRAMES_MAX };
+enum { SPARES_KEPT = SPLIT_FRAMES + SPLIT_EXTRA };
 
 /* ---- frames of a transaction ----------------------------------------------------------------- */
 

@@ -7,6 +7,7 @@
 
 #include "art/tree.h"
 #include "tests/bench/data.h"
+#include "tests/harness/rng.h"
 #include "tests/harness/seed.h"
 
 enum { VALUE_BYTES = 100, SAMPLES = 8, KEY_MAX = 128 };
@@ -201,12 +202,55 @@ static void ascending_loads_fill_frames_too(void **state)
 	}
 }
 
+/* Orders in which splits free little each time: apply must not run out of the frames that reserve set aside. */
+static void batches_at_right_edges_and_down_chains_get_by_with_what_was_set_aside(void **state)
+{
+	enum { BATCH = 300, ROUNDS = 60, KEY = 64 };
+	static char key[BATCH][KEY];
+	static uint8_t value[VALUE_BYTES];
+	static struct art_op op[BATCH];
+	struct rng r = rng_of(seed_get());
+
+	(void)state;
+	for (unsigned slot_bytes = 4096; slot_bytes <= 65536; slot_bytes *= 4) {
+		struct dict d;
+		dict_new(&d, slot_bytes);
+		for (unsigned round = 0; round < ROUNDS; round++) {
+			bool chain = round % 2;
+			unsigned n = 1 + (unsigned)rng_below(&r, BATCH), bytes = 8 << round / 2 % 4;
+			for (unsigned i = 0; i < n; i++) {
+				/* Siblings from the last to the first, each at its right edge; or nodes
+				 * one below the other, each with a small child beside the heavy one. */
+				unsigned at = (n - 1 - i) * 60 / n;
+				size_t k = 0;
+				if (chain) {
+					for (; k < at / 2; k++)
+						key[i][k] = 'x';
+					k += (size_t)sprintf(key[i] + k, "%c%u", at % 2 ? 'y' : 'x',
+					        round * BATCH + i);
+				} else {
+					k = (size_t)sprintf(key[i], "%c~%06u", '@' + (int)at,
+					        round * BATCH + i);
+				}
+				op[i] = (struct art_op){.type = ART_PUT,
+				        .key = {key[i], k},
+				        .value = {
+				                value, bytes < VALUE_BYTES ? bytes : VALUE_BYTES}};
+			}
+			assert_int_equal(art_commit(d.a, op, n, NULL), 0);
+		}
+		dict_free(&d);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(paths_in_random_order_fill_frames),
 	        cmocka_unit_test(words_of_one_directory_in_random_order_fill_frames),
 	        cmocka_unit_test(random_keys_fill_frames),
+	        cmocka_unit_test(
+	                batches_at_right_edges_and_down_chains_get_by_with_what_was_set_aside),
 	        cmocka_unit_test(ascending_loads_fill_frames_too),
 	};
 	return cmocka_run_group_tests_name("fill", tests, NULL, NULL);
