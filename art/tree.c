@@ -450,9 +450,11 @@ int tree_reserve_insert(struct txn *t, const struct place *p, bool leaf, uint32_
 	if (need <= frame_room(w.frame->data, a->slot_bytes))
 		return 0;
 	/* A split leaves both halves a quarter empty, so 8 x what comes is more than enough frames. */
-	if (!(w.frame->mark & MARK_MAY_SPLIT)) {
-		t->spares += SPLIT_FRAMES + SPLIT_EXTRA + (unsigned)(8 * before / a->slot_bytes);
-		t->extra += SPLIT_EXTRA;
+	if (!(w.frame->mark & MARK_MAY_SPLIT))
+		t->spares += SPLIT_FRAMES + (unsigned)(8 * before / a->slot_bytes);
+	if (t->extra == 0) {
+		t->extra = SPLIT_EXTRA;
+		t->spares += SPLIT_EXTRA;
 	}
 	w.frame->mark |= MARK_MAY_SPLIT;
 	t->spares += (unsigned)(8 * need / a->slot_bytes - 8 * before / a->slot_bytes);

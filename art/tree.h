@@ -222,7 +222,7 @@ void tree_cut(struct txn *t, const struct walk *w, bool keep_last);
 
 /* [apply] Makes room in the last frame of the walk, or in the one above on the way to it: moves about half of it
  * to another frame, or a node of it up. False if nothing in it can move. Needs the frame above to be writable, and
- * spare frames: SPLIT_FRAMES for each frame that may be split, and SPLIT_EXTRA that are counted in t->extra. */
+ * spare frames: SPLIT_FRAMES for each frame that may be split, and SPLIT_EXTRA for all, counted in t->extra. */
 bool tree_split(struct txn *t, const struct walk *w);
 enum { SPLIT_FRAMES = 3, SPLIT_EXTRA = 3 };
 /* If the frame where a walk along `key` stops is nearly empty, moves what is left into the frame
