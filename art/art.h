@@ -112,7 +112,8 @@ struct art_op {
 
 /* Applies ops in their order. `lsn` (may be NULL) receives the record's LSN. -EINVAL empty key or
  * bad op, -ENAMETOOLONG key too long, -EFBIG value too long, -EMSGSIZE transaction too large for
- * one log record, -ENOSPC, -EROFS. */
+ * one log record, -ENOSPC, -EROFS. -ENOMEM also if the frames that the transaction changes, and those set aside
+ * for splits, do not fit into the cache together: that may be 4 frames for each operation, and a few more. */
 int art_commit(struct art *a, const struct art_op *ops, unsigned n, uint64_t *lsn);
 
 uint64_t art_lsn(struct art *a);           /* of the last transaction applied */

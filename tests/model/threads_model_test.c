@@ -402,7 +402,7 @@ static void run_world(const struct world *world, uint64_t seed)
 
 WORLD(frames_of_4k_one_thread, 4 * KIB, 1, 512 * KIB)
 WORLD(frames_of_4k_four_threads, 4 * KIB, 4, 1 * MIB)
-WORLD(frames_of_64k_one_thread, 64 * KIB, 1, 2 * MIB)
+WORLD(frames_of_64k_one_thread, 64 * KIB, 1, 4 * MIB)
 WORLD(frames_of_64k_four_threads, 64 * KIB, 4, 4 * MIB)
 WORLD(frames_of_512k_one_thread, 512 * KIB, 1, 32 * MIB)
 WORLD(frames_of_512k_four_threads, 512 * KIB, 4, 32 * MIB)
