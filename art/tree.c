@@ -421,10 +421,14 @@ static int reserve_whole_way(struct txn *t, const struct walk *w, bool leaf, uin
 	/* One frame for each that may overflow, and 8 x what comes (see below). */
 	uint64_t before = t->room;
 	t->room += room + (before ? 0 : 2 * a->leaf_bytes_max);
-	t->spares += spills + 1 + (before ? 0 : 4);
+	t->spares += spills + (before ? 0 : 4);
 	t->spares += (unsigned)(8 * t->room / a->slot_bytes - 8 * before / a->slot_bytes);
-	for (unsigned i = 0; i <= w->crumb && !err; i++)
-		err = txn_writable(t, t->crumb[i].frame);
+	for (unsigned i = 0; i <= w->crumb && !err; i++) {
+		struct frame *f = t->crumb[i].frame;
+		t->spares += !(f->mark & MARK_MAY_SPLIT);
+		f->mark |= MARK_MAY_SPLIT;
+		err = txn_writable(t, f);
+	}
 	return err;
 }
 

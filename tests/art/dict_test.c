@@ -472,6 +472,43 @@ static void readers_never_see_a_value_under_a_name_that_it_did_not_have(void **s
 	dict_free(&d);
 }
 
+/* One operation that takes something away must not make the puts beside it cost a frame each. */
+static void a_remove_beside_many_puts_needs_no_more_frames_than_they_do(void **state)
+{
+	enum { PUTS = 4000, BIG_FRAME = 512 * 1024 };
+	static char key[PUTS][12], long_key[12][700], value[850];
+	static struct art_op op[PUTS];
+	struct dict d;
+
+	(void)state;
+	dict_new(&d, 0);
+	for (unsigned i = 0; i < PUTS; i++) {
+		size_t n = (size_t)snprintf(key[i], sizeof(key[i]), "k/%u", i);
+		op[i] = (struct art_op){.type = i ? ART_PUT : ART_REMOVE,
+		        .key = {key[i], n},
+		        .value = {"v", i != 0}};
+	}
+	assert_int_equal(art_commit(d.a, op, PUTS, NULL), 0);
+	dict_free(&d);
+
+	dict_new(&d, BIG_FRAME);
+	dict_close(&d);
+	d.opt.cache_bytes = 16 * BIG_FRAME; /* the least that there can be */
+	dict_open(&d);
+	for (unsigned round = 0; round < 40; round++) {
+		for (unsigned i = 0; i < 12; i++) {
+			size_t n = 40 + (round * 12 + i) * 97 % 600;
+			memset(long_key[i], 'a' + (int)(round + i) % 26, n);
+			snprintf(long_key[i], 9, "%08u", round * 12 + i);
+			op[i] = (struct art_op){.type = i ? ART_PUT : ART_REMOVE,
+			        .key = {long_key[i], n},
+			        .value = {value, i ? sizeof(value) : 0}};
+		}
+		assert_int_equal(art_commit(d.a, op, 12, NULL), 0);
+	}
+	dict_free(&d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -487,6 +524,7 @@ int main(void)
 	        cmocka_unit_test(threads_read_their_own_writes_beside_checkpoints),
 	        cmocka_unit_test(a_dictionary_larger_than_its_cache_works),
 	        cmocka_unit_test(readers_never_see_that_the_cache_is_full_of_dirty_frames),
+	        cmocka_unit_test(a_remove_beside_many_puts_needs_no_more_frames_than_they_do),
 	        cmocka_unit_test(readers_never_see_a_value_under_a_name_that_it_did_not_have),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
