@@ -512,18 +512,15 @@ bool tree_split(struct txn *t, const struct walk *w)
 
 /* ---- merge ----------------------------------------------------------------------------------- */
 
+/* What all subtrees of `m` may take in a frame, and how full that may be then: not so full that it will be split
+ * again soon. */
+static uint32_t merge_bytes(void *m)
+{
+	return copy_room(frame_live(m), le16_get(frame_head(m)->entries));
+}
 static bool fits(struct art *a, void *m, void *into)
 {
-	return frame_live(m) + frame_live(into) + 4 * ENTRIES_MAX <= a->slot_bytes / 4 * 3;
-}
-
-/* Compacts if that is what it takes to allocate all of `m` in there. */
-static bool make_room(struct art *a, void *m, void *into)
-{
-	if (frame_room(into, a->slot_bytes) >= frame_live(m) + 4 * ENTRIES_MAX)
-		return false;
-	frame_compact(&a->scratch, into);
-	return true;
+	return frame_live(into) + merge_bytes(m) <= a->slot_bytes / 8 * 7;
 }
 
 static void merge_up(struct txn *t, const struct walk *w)
@@ -574,8 +571,8 @@ static struct frame *find_sibling(struct txn *t, const struct walk *w)
 			continue;
 		bool good = fits(t->a, w->frame->data, g->data);
 		store_frame_put(t->a->store, g);
-		if (good && txn_pin(t, g->id, &g) == 0)
-			return g;
+		if (good)
+			return txn_borrow(t, link_id(l));
 	}
 	return NULL;
 }
@@ -585,23 +582,24 @@ void tree_merge(struct txn *t, struct art_bytes key)
 	struct art *a = t->a;
 	struct walk w;
 	enum stop stop;
+	bool moved;
 
 	if (txn_walk(t, &w, key, &stop) || w.crumb == 0 ||
-	        frame_live(w.frame->data) > a->slot_bytes / 4)
+	        !frame_underfull(w.frame->data, a->slot_bytes))
 		return;
-	struct frame *up = t->crumb[w.crumb - 1].frame;
-	if (fits(a, w.frame->data, up->data)) {
-		if (txn_writable(t, up))
-			return;
-		if (make_room(a, w.frame->data, up->data))
+	struct frame *up = t->crumb[w.crumb - 1].frame, *g = find_sibling(t, &w);
+	if (!g && !fits(a, w.frame->data, up->data))
+		return;
+	if (txn_writable(t, up))
+		return;
+	if (g) {
+		has_room(a, g->data, merge_bytes(w.frame->data), a->slot_bytes, &moved);
+		merge_sibling(t, &w, g);
+	} else {
+		has_room(a, up->data, merge_bytes(w.frame->data), a->slot_bytes, &moved);
+		if (moved)
 			txn_rewalk(t, &w, key);
 		merge_up(t, &w);
-	} else {
-		struct frame *g = find_sibling(t, &w);
-		if (!g || txn_writable(t, up) || txn_writable(t, g))
-			return;
-		make_room(a, w.frame->data, g->data);
-		merge_sibling(t, &w, g);
 	}
 	txn_drop(t, w.frame);
 	atomic_fetch_add(&a->frames_merged, 1);

@@ -477,6 +477,8 @@ void tree_attach(struct txn *t, struct art_bytes key, uint64_t id, uint8_t entry
 
 /* ---- cut ------------------------------------------------------------------------------------- */
 
+enum { MERGE_LOOK_BYTES = 256 };
+
 /* A node that is left with one thing becomes one with it, where there is room to do so at once. */
 static void collapse(const struct art *a, void *m, uint32_t node_loc)
 {
@@ -521,9 +523,13 @@ static void collapse(const struct art *a, void *m, uint32_t node_loc)
 	frame_free(m, ref);
 }
 
+/* Looking for a frame to merge with costs more than a removal, and a frame that found none today will not find one
+ * with the next key: so only now and then. */
 static void note_underfull(struct txn *t, void *m)
 {
-	if (frame_live(m) < t->a->slot_bytes / 4)
+	uint32_t piece = t->a->slot_bytes / 32;
+
+	if (frame_underfull(m, t->a->slot_bytes) && frame_live(m) % piece < MERGE_LOOK_BYTES)
 		t->underfull = true;
 }
 

@@ -202,6 +202,34 @@ static void ascending_loads_fill_frames_too(void **state)
 	}
 }
 
+/* Only siblings merge; a node whose children have become few does not move down again, and its frame stays alone. */
+static void frames_merge_while_nine_in_ten_keys_go(void **state)
+{
+	static const double least[] = {[PATHS] = 0.45, [WORDS] = 0.30, [RANDOM] = 0.20};
+
+	(void)state;
+	for (unsigned k = 0; k < 2 * 3; k++) {
+		enum kind kind = (enum kind)(k / 2);
+		struct dict d;
+		uint32_t n = keys(), *order = data_shuffled(n, seed_get()),
+		         slot_bytes = k % 2 ? 65536 : 16384;
+		uint8_t key[KEY_MAX];
+		double end;
+		load(&d, slot_bytes, kind, order, n, &end);
+		for (uint32_t i = 0; i < n - n / 10; i++) {
+			struct art_op op = {
+			        .type = ART_REMOVE, .key = {key, make_key(kind, key, order[i])}};
+			assert_int_equal(art_commit(d.a, &op, 1, NULL), 0);
+		}
+		end = fill_of(d.a);
+		print_message("# nine in ten of %u %s gone, frames of %u: fill %.3f\n", n,
+		        kind_name[kind], slot_bytes, end);
+		assert_true(end >= least[kind]);
+		dict_free(&d);
+		free(order);
+	}
+}
+
 /* Orders in which splits free little each time: apply must not run out of the frames that reserve set aside. */
 static void batches_at_right_edges_and_down_chains_get_by_with_what_was_set_aside(void **state)
 {
@@ -251,6 +279,7 @@ int main(void)
 	        cmocka_unit_test(random_keys_fill_frames),
 	        cmocka_unit_test(
 	                batches_at_right_edges_and_down_chains_get_by_with_what_was_set_aside),
+	        cmocka_unit_test(frames_merge_while_nine_in_ten_keys_go),
 	        cmocka_unit_test(ascending_loads_fill_frames_too),
 	};
 	return cmocka_run_group_tests_name("fill", tests, NULL, NULL);
