@@ -138,10 +138,14 @@ struct outgoing {
 
 static void seal(struct store *s, struct outgoing *o, struct cached *f)
 {
-	const void *data = f->image ? f->image : f->f.data;
 	char *image = s->images + o->bytes;
 	uint32_t bytes = s->m.slot_bytes, whole;
+	const void *data;
 
+	/* A writer may be giving the frame a copy just now; the frozen bytes stay where they are. */
+	pthread_mutex_lock(&s->lock);
+	data = f->image ? f->image : f->f.data;
+	pthread_mutex_unlock(&s->lock);
 	if (s->opt.seal)
 		bytes = s->opt.seal(s->opt.seal_arg, data, image, f->frozen_blob->kind);
 	else
