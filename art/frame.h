@@ -69,11 +69,6 @@ uint32_t frame_room(void *m, uint32_t slot_bytes); /* bytes that can be allocate
 uint32_t frame_live(void *m);                      /* bytes in use, header included */
 uint32_t node_bytes(void *m, art_ref ref);         /* of this node, leaf or link alone, rounded */
 
-static inline bool frame_underfull(void *m, uint32_t slot_bytes)
-{
-	return frame_live(m) < slot_bytes / 5 * 2;
-}
-
 art_ref frame_alloc(void *m, uint32_t slot_bytes, uint32_t bytes);
 void frame_free(void *m, art_ref ref); /* this node alone */
 /* `bytes` of the used part hold nothing any more, wherever they are. */

@@ -577,15 +577,14 @@ static struct frame *find_sibling(struct txn *t, const struct walk *w)
 	return NULL;
 }
 
-void tree_merge(struct txn *t, struct art_bytes key)
+void tree_merge(struct txn *t, struct art_bytes key, uint32_t below)
 {
 	struct art *a = t->a;
 	struct walk w;
 	enum stop stop;
 	bool moved;
 
-	if (txn_walk(t, &w, key, &stop) || w.crumb == 0 ||
-	        !frame_underfull(w.frame->data, a->slot_bytes))
+	if (txn_walk(t, &w, key, &stop) || w.crumb == 0 || frame_live(w.frame->data) >= below)
 		return;
 	struct frame *up = t->crumb[w.crumb - 1].frame, *g = find_sibling(t, &w);
 	if (!g && !fits(a, w.frame->data, up->data))

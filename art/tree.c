@@ -529,7 +529,8 @@ static void note_underfull(struct txn *t, void *m)
 {
 	uint32_t piece = t->a->slot_bytes / 32;
 
-	if (frame_underfull(m, t->a->slot_bytes) && frame_live(m) % piece < MERGE_LOOK_BYTES)
+	if (frame_live(m) < MERGE_BELOW(t->a->slot_bytes) &&
+	        frame_live(m) % piece < MERGE_LOOK_BYTES)
 		t->underfull = true;
 }
 

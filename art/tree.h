@@ -225,9 +225,11 @@ void tree_cut(struct txn *t, const struct walk *w, bool keep_last);
  * spare frames: SPLIT_FRAMES for each frame that may be split, and SPLIT_EXTRA for all, counted in t->extra. */
 bool tree_split(struct txn *t, const struct walk *w);
 enum { SPLIT_FRAMES = 3, SPLIT_EXTRA = 3 };
-/* If the frame where a walk along `key` stops is nearly empty, moves what is left into the frame
+/* If the frame where a walk along `key` stops holds less than `below` bytes, moves what is left into the frame
  * above or into a sibling that is in memory. Best effort: changes no key, and may do nothing. */
-void tree_merge(struct txn *t, struct art_bytes key);
+void tree_merge(struct txn *t, struct art_bytes key, uint32_t below);
+/* Bytes: a frame that holds less is worth merging after a removal. */
+#define MERGE_BELOW(slot_bytes) ((slot_bytes) / 5 * 2)
 
 /* ---- move.c
  * ----------------------------------------------------------------------------------------- */

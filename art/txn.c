@@ -409,6 +409,8 @@ static int reserve(struct txn *t, struct step *s, unsigned n)
 
 static void apply(struct txn *t, struct step *s, unsigned n)
 {
+	const struct art *a = t->a;
+
 	/* From here to txn_end() nobody can look at these frames without a lock, so the whole
 	 * transaction appears at once. */
 	for (unsigned i = 0; i < t->pins; i++)
@@ -422,9 +424,13 @@ static void apply(struct txn *t, struct step *s, unsigned n)
 	for (unsigned i = 0; i < n; i++) {
 		if (s[i].type == ART_PUT)
 			continue;
-		tree_merge(t, s[i].key);
-		if (s[i].type != ART_REMOVE)
-			tree_merge(t, s[i].to);
+		if (s[i].type == ART_REMOVE) {
+			tree_merge(t, s[i].key, MERGE_BELOW(a->slot_bytes));
+			continue;
+		}
+		/* A move stays as cheap as it is: only what is small is copied once more. */
+		tree_merge(t, s[i].key, a->slot_bytes / 16);
+		tree_merge(t, s[i].to, a->slot_bytes / 16);
 	}
 }
 
