@@ -21,7 +21,7 @@ enum {
 
 int art_format(struct io *io, const struct art_format *fmt, struct why *w)
 {
-	struct store_format sf = {.slot_bytes = fmt->slot_bytes, .size_max = fmt->size_max};
+	struct store_format sf = {.frame_bytes = fmt->frame_bytes, .size_max = fmt->size_max};
 	struct wal_options wo = {.segment_bytes = fmt->segment_bytes};
 
 	if (getrandom(sf.uuid, sizeof(sf.uuid), 0) != sizeof(sf.uuid))
@@ -44,8 +44,8 @@ static uint32_t seal(void *arg, const void *data, void *image, enum store_kind k
 
 	if (kind == STORE_TREE)
 		return frame_pack(&a->seal_scratch, image, (void *)data);
-	memcpy(image, data, a->slot_bytes);
-	return a->slot_bytes;
+	memcpy(image, data, a->frame_bytes);
+	return a->frame_bytes;
 }
 
 static int flush_data(void *arg)
@@ -180,14 +180,14 @@ int art_open(struct io *io, const struct art_options *opt, struct art **out, str
 	        .seal_arg = a};
 	if ((err = store_open(io, &so, &a->store, w)) != 0)
 		goto fail;
-	a->slot_bytes = store_slot_bytes(a->store);
-	a->leaf_bytes_max = a->slot_bytes / 8;
-	a->inline_bytes_max = a->slot_bytes / 16;
-	a->arena_bytes_max = a->slot_bytes / 4;
+	a->frame_bytes = store_frame_bytes(a->store);
+	a->leaf_bytes_max = a->frame_bytes / 8;
+	a->inline_bytes_max = a->frame_bytes / 16;
+	a->arena_bytes_max = a->frame_bytes / 4;
 	a->leaf_copy = malloc(a->leaf_bytes_max);
-	err = a->leaf_copy ? frame_scratch_init(&a->scratch, a->slot_bytes) : -ENOMEM;
+	err = a->leaf_copy ? frame_scratch_init(&a->scratch, a->frame_bytes) : -ENOMEM;
 	if (!err)
-		err = frame_scratch_init(&a->seal_scratch, a->slot_bytes);
+		err = frame_scratch_init(&a->seal_scratch, a->frame_bytes);
 	if (err) {
 		why(w, err, "out of memory");
 		goto fail;

@@ -48,7 +48,7 @@ struct art_bytes {
 };
 
 struct art_format {
-	uint32_t slot_bytes;    /* see store.h; 0 = default */
+	uint32_t frame_bytes;   /* see store.h; 0 = default */
 	uint64_t size_max;      /* see store.h; 0 = no limit */
 	uint32_t segment_bytes; /* see wal.h; 0 = default */
 };

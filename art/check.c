@@ -132,7 +132,7 @@ static int check_entry(struct checker *c, uint64_t id, uint8_t entry)
 		        strerror(-err));
 		return err == -ENOMEM || err == -EAGAIN ? err : 0;
 	}
-	if ((err = frame_validate(f->data, c->a->slot_bytes, id)) != 0) {
+	if ((err = frame_validate(f->data, c->a->frame_bytes, id)) != 0) {
 		say(c, "tree frame %llu is malformed", (unsigned long long)id);
 		err = 0;
 	} else if (entry >= le16_get(frame_head(f->data)->entries_max)) {
@@ -225,7 +225,7 @@ static int check_all(struct checker *c)
 int art_check(struct art *a, void (*say_line)(void *arg, const char *line), void *arg)
 {
 	struct checker c = {.a = a, .say = say_line, .arg = arg};
-	int err = frame_scratch_init(&c.scratch, a->slot_bytes);
+	int err = frame_scratch_init(&c.scratch, a->frame_bytes);
 
 	if (err)
 		return err;

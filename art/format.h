@@ -3,7 +3,7 @@
  * prose).
  *
  *   TREE frame     ┌ frame_head ┬ nodes, leaves, links, entry table, dead space ... ┬ free ┐
- *                  0            48                                               used   slot_bytes
+ *                  0            48                                               used   frame_bytes
  *
  *   A ref is a 16-bit offset within the frame in units of 8 bytes; 0 (the header) means "none".
  *   entry table    le16 ref[entries_max]: the roots of the subtrees that this frame holds, a
@@ -11,7 +11,7 @@
  * the child is that subtree of another frame.
  *
  *   ARENA frame    ┌ arena_head ┬ value 0 ┬ value 1 ┬ ...   free   ...┬ dir[1] ┬ dir[0] ┐
- *                  0            48                    used                     slot_bytes
+ *                  0            48                    used                     frame_bytes
  */
 #ifndef ART_FORMAT_H
 #define ART_FORMAT_H

@@ -36,9 +36,9 @@ void frame_init(void *m, uint64_t id)
 	memset((char *)m + sizeof(*h), 0, REF_BYTES);
 }
 
-uint32_t frame_room(void *m, uint32_t slot_bytes)
+uint32_t frame_room(void *m, uint32_t frame_bytes)
 {
-	return slot_bytes - le32_get(frame_head(m)->used);
+	return frame_bytes - le32_get(frame_head(m)->used);
 }
 
 uint32_t frame_live(void *m)
@@ -62,13 +62,13 @@ uint32_t node_bytes(void *m, art_ref ref)
 	return round_up(node_base_bytes(n->type) + n->prefix_bytes);
 }
 
-art_ref frame_alloc(void *m, uint32_t slot_bytes, uint32_t bytes)
+art_ref frame_alloc(void *m, uint32_t frame_bytes, uint32_t bytes)
 {
 	struct frame_head *h = frame_head(m);
 	uint32_t used = le32_get(h->used);
 
 	bytes = round_up(bytes);
-	assert(used + bytes <= slot_bytes);
+	assert(used + bytes <= frame_bytes);
 	memset((char *)m + used, 0, bytes);
 	h->used = le32_of(used + bytes);
 	return (art_ref)(used / REF_BYTES);
@@ -114,7 +114,7 @@ uint32_t entry_loc(void *m, uint8_t entry)
 	return entry_loc_unchecked(m, entry);
 }
 
-uint8_t entry_add(void *m, uint32_t slot_bytes, art_ref ref)
+uint8_t entry_add(void *m, uint32_t frame_bytes, art_ref ref)
 {
 	struct frame_head *h = frame_head(m);
 	uint32_t max = le16_get(h->entries_max), e = 0;
@@ -124,7 +124,7 @@ uint8_t entry_add(void *m, uint32_t slot_bytes, art_ref ref)
 	if (e == max) {
 		assert(max < ENTRIES_MAX);
 		art_ref old = le16_get(h->table);
-		art_ref new = frame_alloc(m, slot_bytes, 2 * max * (uint32_t)sizeof(le16));
+		art_ref new = frame_alloc(m, frame_bytes, 2 * max * (uint32_t)sizeof(le16));
 		memcpy(frame_at(m, new), frame_at(m, old), max * sizeof(le16));
 		h->table = le16_of(new);
 		h->entries_max = le16_of((uint16_t)(2 * max));
@@ -146,12 +146,12 @@ void entry_remove(void *m, uint8_t entry)
 
 /* ---- whole subtrees -------------------------------------------------------------------------- */
 
-int frame_scratch_init(struct frame_scratch *s, uint32_t slot_bytes)
+int frame_scratch_init(struct frame_scratch *s, uint32_t frame_bytes)
 {
-	size_t refs = slot_bytes / REF_BYTES;
+	size_t refs = frame_bytes / REF_BYTES;
 
-	s->slot_bytes = slot_bytes;
-	s->image = malloc(slot_bytes);
+	s->frame_bytes = frame_bytes;
+	s->image = malloc(frame_bytes);
 	s->todo = malloc(refs * sizeof(*s->todo));
 	s->leaf = malloc(refs * sizeof(*s->leaf));
 	s->weight = malloc(refs * sizeof(*s->weight));
@@ -237,7 +237,7 @@ art_ref subtree_copy(struct frame_scratch *s, void *to, void *m, art_ref ref)
 	while (n > 0) {
 		uint32_t loc = s->todo[--n].loc;
 		uint32_t bytes = node_bytes(m, s->todo[n].ref);
-		art_ref copy = frame_alloc(to, s->slot_bytes, bytes);
+		art_ref copy = frame_alloc(to, s->frame_bytes, bytes);
 		memcpy(frame_at(to, copy), frame_at(m, s->todo[n].ref), bytes);
 		if (loc)
 			ref_set(to, loc, copy);
@@ -279,10 +279,10 @@ void frame_weigh(struct frame_scratch *s, void *m)
 			s->weight[s->todo[n].from] += s->weight[s->todo[n].ref];
 }
 
-static art_ref copy_thing(void *to, uint32_t slot_bytes, void *m, art_ref ref)
+static art_ref copy_thing(void *to, uint32_t frame_bytes, void *m, art_ref ref)
 {
 	uint32_t bytes = node_bytes(m, ref);
-	art_ref copy = frame_alloc(to, slot_bytes, bytes);
+	art_ref copy = frame_alloc(to, frame_bytes, bytes);
 
 	memcpy(frame_at(to, copy), frame_at(m, ref), bytes);
 	return copy;
@@ -297,7 +297,7 @@ uint32_t frame_pack(struct frame_scratch *s, void *to, void *m)
 	*c = *h;
 	c->used = le32_of(sizeof(*c));
 	c->dead = le32_of(0);
-	c->table = le16_of(frame_alloc(c, s->slot_bytes, max * (uint32_t)sizeof(le16)));
+	c->table = le16_of(frame_alloc(c, s->frame_bytes, max * (uint32_t)sizeof(le16)));
 	for (uint32_t e = max; e-- > 0;)
 		if (ref_at(m, entry_loc(m, (uint8_t)e))) {
 			s->todo[n].ref = ref_at(m, entry_loc(m, (uint8_t)e));
@@ -311,12 +311,12 @@ uint32_t frame_pack(struct frame_scratch *s, void *to, void *m)
 			s->leaf[leaves++].loc = loc;
 			continue;
 		}
-		art_ref copy = copy_thing(c, s->slot_bytes, m, ref);
+		art_ref copy = copy_thing(c, s->frame_bytes, m, ref);
 		ref_set(c, loc, copy);
 		n = push_children(s, n, c, copy); /* refs still of `m`, locs of the copy */
 	}
 	for (unsigned i = 0; i < leaves; i++)
-		ref_set(c, s->leaf[i].loc, copy_thing(c, s->slot_bytes, m, s->leaf[i].ref));
+		ref_set(c, s->leaf[i].loc, copy_thing(c, s->frame_bytes, m, s->leaf[i].ref));
 	return le32_get(c->used);
 }
 
@@ -450,7 +450,7 @@ static bool thing_ok(struct check *c, art_ref ref, bool term)
 	       children_ok(c, n);
 }
 
-static bool frame_ok(struct check *c, uint32_t slot_bytes, uint64_t id)
+static bool frame_ok(struct check *c, uint32_t frame_bytes, uint64_t id)
 {
 	const struct frame_head *h = (const struct frame_head *)c->m;
 	uint32_t max = le16_get(h->entries_max), found = 0;
@@ -459,7 +459,7 @@ static bool frame_ok(struct check *c, uint32_t slot_bytes, uint64_t id)
 	        le64_get(h->id) != id || le32_get(h->incompat) != 0)
 		return false;
 	c->used = le32_get(h->used);
-	if (c->used < sizeof(*h) || c->used > slot_bytes || c->used % REF_BYTES != 0)
+	if (c->used < sizeof(*h) || c->used > frame_bytes || c->used % REF_BYTES != 0)
 		return false;
 	c->live = sizeof(*h);
 	uint32_t table = (uint32_t)le16_get(h->table) * REF_BYTES;
@@ -485,16 +485,16 @@ static bool frame_ok(struct check *c, uint32_t slot_bytes, uint64_t id)
 	return true;
 }
 
-int frame_measure(const void *m, uint32_t slot_bytes, uint64_t id, uint32_t *live)
+int frame_measure(const void *m, uint32_t frame_bytes, uint64_t id, uint32_t *live)
 {
-	unsigned units = slot_bytes / REF_BYTES;
+	unsigned units = frame_bytes / REF_BYTES;
 	struct check c = {.m = m, .max = units};
 	int err = -ENOMEM;
 
 	c.seen = calloc(1, units / 8);
 	c.todo = malloc(units * sizeof(*c.todo));
 	if (c.seen && c.todo)
-		err = frame_ok(&c, slot_bytes, id) ? 0 : -EUCLEAN;
+		err = frame_ok(&c, frame_bytes, id) ? 0 : -EUCLEAN;
 	if (!err)
 		*live = c.live;
 	free(c.todo);
@@ -502,11 +502,11 @@ int frame_measure(const void *m, uint32_t slot_bytes, uint64_t id, uint32_t *liv
 	return err;
 }
 
-int frame_validate(const void *m, uint32_t slot_bytes, uint64_t id)
+int frame_validate(const void *m, uint32_t frame_bytes, uint64_t id)
 {
 	const struct frame_head *h = m;
 	uint32_t live;
-	int err = frame_measure(m, slot_bytes, id, &live);
+	int err = frame_measure(m, frame_bytes, id, &live);
 
 	return err ? err : live + le32_get(h->dead) == le32_get(h->used) ? 0 : -EUCLEAN;
 }

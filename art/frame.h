@@ -65,11 +65,11 @@ static inline uint8_t *leaf_payload(struct leaf *l)
 /* An empty frame with room for one entry in its table (entry 0, none yet). */
 void frame_init(void *m, uint64_t id);
 
-uint32_t frame_room(void *m, uint32_t slot_bytes); /* bytes that can be allocated at once */
-uint32_t frame_live(void *m);                      /* bytes in use, header included */
-uint32_t node_bytes(void *m, art_ref ref);         /* of this node, leaf or link alone, rounded */
+uint32_t frame_room(void *m, uint32_t frame_bytes); /* bytes that can be allocated at once */
+uint32_t frame_live(void *m);                       /* bytes in use, header included */
+uint32_t node_bytes(void *m, art_ref ref);          /* of this node, leaf or link alone, rounded */
 
-art_ref frame_alloc(void *m, uint32_t slot_bytes, uint32_t bytes);
+art_ref frame_alloc(void *m, uint32_t frame_bytes, uint32_t bytes);
 void frame_free(void *m, art_ref ref); /* this node alone */
 /* `bytes` of the used part hold nothing any more, wherever they are. */
 void frame_waste(void *m, uint32_t bytes);
@@ -78,7 +78,7 @@ void frame_shrunk(void *m, art_ref ref, uint32_t before);
 
 /* A loc in the table for one more subtree; needs 2 x ENTRIES_MAX + REF_BYTES bytes of room at
  * worst. */
-uint8_t entry_add(void *m, uint32_t slot_bytes, art_ref ref);
+uint8_t entry_add(void *m, uint32_t frame_bytes, art_ref ref);
 uint32_t entry_loc(void *m, uint8_t entry);
 /* The same in a frame that may be changing: not checked, but never far beyond it. */
 static inline uint32_t entry_loc_unchecked(void *m, uint8_t entry)
@@ -90,20 +90,20 @@ void entry_remove(void *m, uint8_t entry); /* the table place only, not the subt
 
 /* Walks over whole subtrees need scratch memory, one for each thread that changes the tree. */
 struct frame_scratch {
-	uint32_t slot_bytes;
-	uint8_t *image; /* slot_bytes */
+	uint32_t frame_bytes;
+	uint8_t *image; /* frame_bytes */
 	struct {
 		art_ref ref, from;
 		uint32_t loc;
-	} * todo; /* slot_bytes / REF_BYTES */
+	} * todo; /* frame_bytes / REF_BYTES */
 	struct {
 		art_ref ref;
 		uint32_t loc;
-	} * leaf;         /* slot_bytes / sizeof(struct leaf) */
-	uint32_t *weight; /* slot_bytes / REF_BYTES: bytes of the subtree at each ref, by
+	} * leaf;         /* frame_bytes / sizeof(struct leaf) */
+	uint32_t *weight; /* frame_bytes / REF_BYTES: bytes of the subtree at each ref, by
 	                     frame_weigh() */
 };
-int frame_scratch_init(struct frame_scratch *s, uint32_t slot_bytes);
+int frame_scratch_init(struct frame_scratch *s, uint32_t frame_bytes);
 void frame_scratch_fini(struct frame_scratch *s);
 
 /* Bytes of the subtree in this frame (links counted, not followed). */
@@ -113,7 +113,7 @@ art_ref subtree_copy(struct frame_scratch *s, void *to, void *m, art_ref ref);
 void subtree_free(struct frame_scratch *s, void *m, art_ref ref);
 /* Fills s->weight for every ref of the frame. */
 void frame_weigh(struct frame_scratch *s, void *m);
-/* Writes the frame without dead space to `to`, where slot_bytes have room: header, table, nodes and links, then
+/* Writes the frame without dead space to `to`, where frame_bytes have room: header, table, nodes and links, then
  * the leaves, so that what leads the way lies together. Entries keep their numbers, and all refs change. Returns
  * the bytes. */
 uint32_t frame_pack(struct frame_scratch *s, void *to, void *m);
@@ -121,8 +121,8 @@ uint32_t frame_pack(struct frame_scratch *s, void *to, void *m);
 void frame_compact(struct frame_scratch *s, void *m);
 
 /* Decoder of bytes from disk: 0 or -EUCLEAN. */
-int frame_validate(const void *m, uint32_t slot_bytes, uint64_t id);
+int frame_validate(const void *m, uint32_t frame_bytes, uint64_t id);
 /* The same but for the count of dead bytes: counts the live ones instead. */
-int frame_measure(const void *m, uint32_t slot_bytes, uint64_t id, uint32_t *live);
+int frame_measure(const void *m, uint32_t frame_bytes, uint64_t id, uint32_t *live);
 
 #endif

@@ -62,7 +62,7 @@ static void detach(struct txn *t, const struct walk *w, uint64_t *id, uint8_t *e
 	art_ref copy = subtree_copy(&a->scratch, g->data, m, ref);
 	trim(g->data, copy, w->match);
 	*id = g->id;
-	*entry = entry_add(g->data, a->slot_bytes, copy);
+	*entry = entry_add(g->data, a->frame_bytes, copy);
 	t->underfull = true;
 	tree_cut(t, w, false);
 }

@@ -132,14 +132,15 @@ static void refill(struct node *to, struct node *from)
 	}
 }
 
-void node_add(void *m, uint32_t slot_bytes, uint32_t loc, uint8_t byte, art_ref child)
+void node_add(void *m, uint32_t frame_bytes, uint32_t loc, uint8_t byte, art_ref child)
 {
 	art_ref ref = ref_at(m, loc);
 	struct node *n = frame_at(m, ref);
 	uint8_t type = type_for(n);
 
 	if (type != n->type) {
-		art_ref grown = frame_alloc(m, slot_bytes, node_base_bytes(type) + n->prefix_bytes);
+		art_ref grown =
+		        frame_alloc(m, frame_bytes, node_base_bytes(type) + n->prefix_bytes);
 		struct node *g = frame_at(m, grown);
 		g->type = type;
 		refill(g, n);
@@ -200,10 +201,10 @@ void node_remove(void *m, art_ref ref, uint8_t byte)
 	frame_shrunk(m, ref, before);
 }
 
-art_ref node4_new(void *m, uint32_t slot_bytes, const uint8_t *prefix, uint32_t prefix_bytes)
+art_ref node4_new(void *m, uint32_t frame_bytes, const uint8_t *prefix, uint32_t prefix_bytes)
 {
 	assert(prefix_bytes <= PREFIX_BYTES_MAX);
-	art_ref ref = frame_alloc(m, slot_bytes, node4_bytes(prefix_bytes));
+	art_ref ref = frame_alloc(m, frame_bytes, node4_bytes(prefix_bytes));
 	struct node *n = frame_at(m, ref);
 
 	n->type = NODE4;
@@ -224,14 +225,14 @@ void node_trim(void *m, art_ref ref, uint32_t cut)
 	frame_shrunk(m, ref, before);
 }
 
-void node_prepend(void *m, uint32_t slot_bytes, uint32_t loc, const uint8_t *bytes, uint32_t n)
+void node_prepend(void *m, uint32_t frame_bytes, uint32_t loc, const uint8_t *bytes, uint32_t n)
 {
 	art_ref ref = ref_at(m, loc);
 	struct node *old = frame_at(m, ref);
 	uint32_t base = node_base_bytes(old->type);
 
 	assert(n + old->prefix_bytes <= PREFIX_BYTES_MAX);
-	art_ref new = frame_alloc(m, slot_bytes, base + old->prefix_bytes + n);
+	art_ref new = frame_alloc(m, frame_bytes, base + old->prefix_bytes + n);
 	struct node *c = frame_at(m, new);
 	memcpy(c, old, base);
 	memcpy(node_prefix(c), bytes, n);
@@ -241,11 +242,11 @@ void node_prepend(void *m, uint32_t slot_bytes, uint32_t loc, const uint8_t *byt
 	frame_free(m, ref);
 }
 
-art_ref leaf_new(void *m, uint32_t slot_bytes, const uint8_t *suffix, uint32_t suffix_bytes,
+art_ref leaf_new(void *m, uint32_t frame_bytes, const uint8_t *suffix, uint32_t suffix_bytes,
         enum home home, const void *payload, uint32_t payload_bytes)
 {
 	art_ref ref = frame_alloc(
-	        m, slot_bytes, (uint32_t)sizeof(struct leaf) + suffix_bytes + payload_bytes);
+	        m, frame_bytes, (uint32_t)sizeof(struct leaf) + suffix_bytes + payload_bytes);
 	struct leaf *l = frame_at(m, ref);
 
 	l->type = LEAF;

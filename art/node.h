@@ -65,7 +65,7 @@ uint32_t node_next(void *m, art_ref ref, unsigned from, uint8_t *byte);
 uint32_t node_add_bytes(void *m, art_ref ref);
 /* Adds a child that is not there yet; `loc` is where the node itself is referred to, for it may
  * move. */
-void node_add(void *m, uint32_t slot_bytes, uint32_t loc, uint8_t byte, art_ref child);
+void node_add(void *m, uint32_t frame_bytes, uint32_t loc, uint8_t byte, art_ref child);
 /* The same on a node that has a place for one more child: it stays where it is. */
 void node_place(struct node *n, uint8_t byte, art_ref child);
 /* Removes the child (not what it refers to); shrinks in place. */
@@ -76,15 +76,15 @@ static inline uint32_t node4_bytes(uint32_t prefix_bytes)
 {
 	return round_up(sizeof(struct node4) + prefix_bytes);
 }
-art_ref node4_new(void *m, uint32_t slot_bytes, const uint8_t *prefix, uint32_t prefix_bytes);
+art_ref node4_new(void *m, uint32_t frame_bytes, const uint8_t *prefix, uint32_t prefix_bytes);
 /* Drops the first `cut` bytes of the prefix, in place. */
 void node_trim(void *m, art_ref ref, uint32_t cut);
 /* Puts `n` bytes before the prefix; allocates a copy of the node, whose ref replaces it at `loc`.
  */
-void node_prepend(void *m, uint32_t slot_bytes, uint32_t loc, const uint8_t *bytes, uint32_t n);
+void node_prepend(void *m, uint32_t frame_bytes, uint32_t loc, const uint8_t *bytes, uint32_t n);
 
 /* A leaf: round_up(sizeof(struct leaf) + suffix + payload) bytes of room. */
-art_ref leaf_new(void *m, uint32_t slot_bytes, const uint8_t *suffix, uint32_t suffix_bytes,
+art_ref leaf_new(void *m, uint32_t frame_bytes, const uint8_t *suffix, uint32_t suffix_bytes,
         enum home home, const void *payload, uint32_t payload_bytes);
 /* Drops the first `cut` bytes of the suffix, in place. */
 void leaf_trim(void *m, art_ref ref, uint32_t cut);

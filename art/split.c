@@ -164,7 +164,7 @@ static bool has_room(struct art *a, void *m, uint32_t bytes, uint32_t full, bool
 	*moved = false;
 	if (frame_live(m) + bytes > full)
 		return false;
-	if (frame_room(m, a->slot_bytes) < bytes) {
+	if (frame_room(m, a->frame_bytes) < bytes) {
 		frame_compact(&a->scratch, m);
 		*moved = true;
 	}
@@ -180,7 +180,7 @@ static void move_run(struct txn *t, void *m, void *up, const struct family *f,
 	for (unsigned i = run->first; i < run->first + run->n; i++) {
 		const struct sibling *s = &f->sibling[i];
 		art_ref copy = subtree_copy(&a->scratch, g->data, m, s->ref);
-		uint8_t entry = entry_add(g->data, a->slot_bytes, copy);
+		uint8_t entry = entry_add(g->data, a->frame_bytes, copy);
 		if (up) {
 			link_set(frame_at(up, s->link), g->id, entry);
 			entry_remove(m, s->entry);
@@ -220,7 +220,7 @@ static uint64_t emptiest(
 	struct link *l;
 	uint32_t loc;
 
-	*live = total > a->slot_bytes / 4 ? total - a->slot_bytes / 4 : 0;
+	*live = total > a->frame_bytes / 4 ? total - a->frame_bytes / 4 : 0;
 	while ((l = next_link(&it, &loc)) != NULL) {
 		uint64_t id = link_id(l);
 		struct frame *g = id == self || id == last ? NULL : store_frame_peek(a->store, id);
@@ -263,7 +263,7 @@ static bool split_entries(struct txn *t, const struct walk *w, uint32_t total)
 {
 	struct art *a = t->a;
 	void *m = w->frame->data;
-	uint32_t full = a->slot_bytes - NEW_FRAME_OVERHEAD, live;
+	uint32_t full = a->frame_bytes - NEW_FRAME_OVERHEAD, live;
 	struct run best = {.distance = UINT64_MAX};
 	struct family f;
 	struct frame *g = NULL;
@@ -354,9 +354,9 @@ static bool pull_up(struct txn *t, const struct walk *w)
 	art_ref term = le16_get(((struct node *)frame_at(m, ref))->term);
 	if (term)
 		bytes += node_bytes(m, term);
-	if (local < 2 || children > a->slot_bytes - NEW_FRAME_OVERHEAD)
+	if (local < 2 || children > a->frame_bytes - NEW_FRAME_OVERHEAD)
 		return false;
-	if (!has_room(a, up->data, bytes, a->slot_bytes / 4 * 3, &moved))
+	if (!has_room(a, up->data, bytes, a->frame_bytes / 4 * 3, &moved))
 		return false;
 	if (moved) {
 		txn_changed(t, up);
@@ -364,7 +364,7 @@ static bool pull_up(struct txn *t, const struct walk *w)
 	}
 	if (alone) {
 		/* The table may have to grow, in a frame that is full. */
-		if (!has_room(a, m, copy_room(0, local), a->slot_bytes, &moved))
+		if (!has_room(a, m, copy_room(0, local), a->frame_bytes, &moved))
 			return false;
 		ref = ref_at(m, entry_loc(m, entry));
 		child = node_children(frame_at(m, ref), &max);
@@ -376,7 +376,7 @@ static bool pull_up(struct txn *t, const struct walk *w)
 	struct frame *g = alone ? f : txn_new_frame(t, STORE_TREE);
 	uint32_t loc = link_to(t, w, entry);
 	void *u = up->data;
-	art_ref old = ref_at(u, loc), top = frame_alloc(u, a->slot_bytes, node_bytes(m, ref));
+	art_ref old = ref_at(u, loc), top = frame_alloc(u, a->frame_bytes, node_bytes(m, ref));
 	memcpy(frame_at(u, top), frame_at(m, ref), node_bytes(m, ref));
 	le16 *above = node_children(frame_at(u, top), &max);
 	entry_remove(m, entry);
@@ -384,21 +384,22 @@ static bool pull_up(struct txn *t, const struct walk *w)
 		art_ref r = le16_get(child[i]);
 		if (!r)
 			continue;
-		art_ref link = frame_alloc(u, a->slot_bytes, sizeof(struct link));
+		art_ref link = frame_alloc(u, a->frame_bytes, sizeof(struct link));
 		above[i] = le16_of(link);
 		if (type_at(m, r) == LINK) {
 			memcpy(frame_at(u, link), frame_at(m, r), sizeof(struct link));
 			frame_free(m, r);
 		} else if (alone) {
-			link_set(frame_at(u, link), f->id, entry_add(m, a->slot_bytes, r));
+			link_set(frame_at(u, link), f->id, entry_add(m, a->frame_bytes, r));
 		} else {
 			art_ref copy = subtree_copy(&a->scratch, g->data, m, r);
-			link_set(frame_at(u, link), g->id, entry_add(g->data, a->slot_bytes, copy));
+			link_set(
+			        frame_at(u, link), g->id, entry_add(g->data, a->frame_bytes, copy));
 			subtree_free(&a->scratch, m, r);
 		}
 	}
 	if (term) {
-		art_ref copy = frame_alloc(u, a->slot_bytes, node_bytes(m, term));
+		art_ref copy = frame_alloc(u, a->frame_bytes, node_bytes(m, term));
 		memcpy(frame_at(u, copy), frame_at(m, term), node_bytes(m, term));
 		((struct node *)frame_at(u, top))->term = le16_of(copy);
 		frame_free(m, term);
@@ -481,7 +482,7 @@ static uint32_t weigh_all(struct txn *t, void *m)
 static bool split_down(struct txn *t, struct frame *f, const struct walk *w)
 {
 	void *m = f->data;
-	uint32_t total = weigh_all(t, m), limit = t->a->slot_bytes - NEW_FRAME_OVERHEAD;
+	uint32_t total = weigh_all(t, m), limit = t->a->frame_bytes - NEW_FRAME_OVERHEAD;
 	struct family family;
 	struct run run;
 
@@ -504,7 +505,7 @@ bool tree_split(struct txn *t, const struct walk *w)
 		return true;
 	/* Room above, for the next try; unless that is where the bulk is. */
 	struct frame *up = t->crumb[w->crumb - 1].frame;
-	if (frame_live(up->data) > t->a->slot_bytes / 4 * 3 && take_extra(t) &&
+	if (frame_live(up->data) > t->a->frame_bytes / 4 * 3 && take_extra(t) &&
 	        split_down(t, up, NULL))
 		return true;
 	return split_down(t, f, w);
@@ -520,7 +521,7 @@ static uint32_t merge_bytes(void *m)
 }
 static bool fits(struct art *a, void *m, void *into)
 {
-	return frame_live(into) + merge_bytes(m) <= a->slot_bytes / 8 * 7;
+	return frame_live(into) + merge_bytes(m) <= a->frame_bytes / 8 * 7;
 }
 
 static void merge_up(struct txn *t, const struct walk *w)
@@ -552,7 +553,7 @@ static void merge_sibling(struct txn *t, const struct walk *w, struct frame *g)
 			continue;
 		art_ref ref = ref_at(m, entry_loc(m, l->entry));
 		art_ref copy = subtree_copy(&a->scratch, g->data, m, ref);
-		link_set(l, g->id, entry_add(g->data, a->slot_bytes, copy));
+		link_set(l, g->id, entry_add(g->data, a->frame_bytes, copy));
 	}
 }
 
@@ -592,10 +593,10 @@ void tree_merge(struct txn *t, struct art_bytes key, uint32_t below)
 	if (txn_writable(t, up))
 		return;
 	if (g) {
-		has_room(a, g->data, merge_bytes(w.frame->data), a->slot_bytes, &moved);
+		has_room(a, g->data, merge_bytes(w.frame->data), a->frame_bytes, &moved);
 		merge_sibling(t, &w, g);
 	} else {
-		has_room(a, up->data, merge_bytes(w.frame->data), a->slot_bytes, &moved);
+		has_room(a, up->data, merge_bytes(w.frame->data), a->frame_bytes, &moved);
 		if (moved)
 			txn_rewalk(t, &w, key);
 		merge_up(t, &w);

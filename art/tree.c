@@ -146,7 +146,7 @@ struct plan {
 
 static uint32_t nodes_per_spill(const struct art *a)
 {
-	return a->slot_bytes / 2 / node4_bytes(PREFIX_BYTES_MAX);
+	return a->frame_bytes / 2 / node4_bytes(PREFIX_BYTES_MAX);
 }
 
 static struct plan plan_line(const struct art *a, size_t key_bytes, bool leaf, uint32_t payload)
@@ -162,7 +162,7 @@ static struct plan plan_line(const struct art *a, size_t key_bytes, bool leaf, u
 	p.bytes = p.nodes * node4_bytes(PREFIX_BYTES_MAX) +
 	          (leaf ? round_up((uint32_t)sizeof(struct leaf) + p.suffix + payload)
 	                : (uint32_t)sizeof(struct link));
-	if (p.bytes > a->slot_bytes / 8 && p.nodes > 1)
+	if (p.bytes > a->frame_bytes / 8 && p.nodes > 1)
 		p.spills = (p.nodes - 1 + nodes_per_spill(a) - 1) / nodes_per_spill(a);
 	return p;
 }
@@ -179,7 +179,7 @@ static art_ref build_nodes(
 {
 	while (n > 0) {
 		size_t from = (n - 1) / LINE_NODE_KEY_BYTES * LINE_NODE_KEY_BYTES;
-		art_ref ref = node4_new(m, a->slot_bytes, key + from, (uint32_t)(n - from - 1));
+		art_ref ref = node4_new(m, a->frame_bytes, key + from, (uint32_t)(n - from - 1));
 		node_place(frame_at(m, ref), key[n - 1], bottom);
 		bottom = ref;
 		n = from;
@@ -189,7 +189,7 @@ static art_ref build_nodes(
 
 static art_ref build_link(const struct art *a, void *m, uint64_t id, uint8_t entry)
 {
-	art_ref ref = frame_alloc(m, a->slot_bytes, sizeof(struct link));
+	art_ref ref = frame_alloc(m, a->frame_bytes, sizeof(struct link));
 
 	link_set(frame_at(m, ref), id, entry);
 	return ref;
@@ -199,7 +199,7 @@ static art_ref build_end(const struct art *a, void *m, const struct line *l, uin
 {
 	if (!l->leaf)
 		return build_link(a, m, l->id, l->entry);
-	return leaf_new(m, a->slot_bytes, l->key + l->key_bytes - suffix, suffix, l->leaf->home,
+	return leaf_new(m, a->frame_bytes, l->key + l->key_bytes - suffix, suffix, l->leaf->home,
 	        l->leaf->data, l->leaf->bytes);
 }
 
@@ -219,7 +219,8 @@ static art_ref build_line(struct txn *t, void *m, const struct line *l)
 		struct frame *g = txn_new_frame(t, STORE_TREE);
 		art_ref ref = build_end(a, g->data, &below, suffix);
 		ref = build_nodes(a, g->data, l->key + start, end - start, ref);
-		below = (struct line){.id = g->id, .entry = entry_add(g->data, a->slot_bytes, ref)};
+		below = (struct line){
+		        .id = g->id, .entry = entry_add(g->data, a->frame_bytes, ref)};
 		suffix = 0;
 		end = start;
 		p.nodes -= take;
@@ -275,11 +276,11 @@ static bool ensure_room(struct txn *t, const struct walk *w, uint32_t bytes)
 	void *m = w->frame->data;
 	uint32_t after = frame_live(m) + bytes;
 
-	if (frame_room(m, a->slot_bytes) >= bytes)
+	if (frame_room(m, a->frame_bytes) >= bytes)
 		return true;
 	txn_changed(t, w->frame);
-	if (after + a->slot_bytes / 16 <= a->slot_bytes || !tree_split(t, w)) {
-		assert(after <= a->slot_bytes);
+	if (after + a->frame_bytes / 16 <= a->frame_bytes || !tree_split(t, w)) {
+		assert(after <= a->frame_bytes);
 		frame_compact(&a->scratch, m);
 		atomic_fetch_add(&a->frames_compacted, 1);
 	}
@@ -299,7 +300,7 @@ static uint32_t branch_off(const struct art *a, const struct walk *w)
 	size_t in_line = w->match / LINE_NODE_KEY_BYTES * LINE_NODE_KEY_BYTES;
 	uint32_t loc = w->loc;
 
-	art_ref fork = node4_new(m, a->slot_bytes, edge + in_line, (uint32_t)(w->match - in_line));
+	art_ref fork = node4_new(m, a->frame_bytes, edge + in_line, (uint32_t)(w->match - in_line));
 	top = build_nodes(a, m, edge, in_line, fork);
 	ref_set(m, loc, top);
 	if (top != fork) { /* the line's last node refers to the fork */
@@ -342,7 +343,7 @@ static void replace_leaf(struct txn *t, struct frame *f, uint32_t loc, const str
 		return;
 	}
 	ref_set(m, loc,
-	        leaf_new(m, t->a->slot_bytes, leaf_suffix(l), suffix, p->home, p->data, p->bytes));
+	        leaf_new(m, t->a->frame_bytes, leaf_suffix(l), suffix, p->home, p->data, p->bytes));
 	frame_free(m, ref);
 }
 
@@ -356,7 +357,7 @@ static void insert(struct txn *t, struct art_bytes key, const struct line *end, 
 
 	stop = txn_return(t, at, &w, key, true);
 	uint32_t room = insert_room(a, &w, stop, end->leaf != NULL, payload, &spills);
-	if (frame_room(w.frame->data, a->slot_bytes) < room) {
+	if (frame_room(w.frame->data, a->frame_bytes) < room) {
 		do {
 			assert(tries++ < 64);
 			stop = txn_rewalk(t, &w, key);
@@ -378,7 +379,7 @@ static void insert(struct txn *t, struct art_bytes key, const struct line *end, 
 	if (stop == STOP_EMPTY) {
 		line.key = walk_rest(&w);
 		line.key_bytes = walk_rest_bytes(&w);
-		entry_add(m, a->slot_bytes, build_line(t, m, &line));
+		entry_add(m, a->frame_bytes, build_line(t, m, &line));
 		return;
 	}
 	loc = w.loc;
@@ -386,14 +387,14 @@ static void insert(struct txn *t, struct art_bytes key, const struct line *end, 
 		loc = branch_off(a, &w);
 	if (walk_rest_bytes(&w) == w.match) {
 		assert(end->leaf);
-		art_ref leaf = leaf_new(m, a->slot_bytes, NULL, 0, end->leaf->home, end->leaf->data,
-		        end->leaf->bytes);
+		art_ref leaf = leaf_new(m, a->frame_bytes, NULL, 0, end->leaf->home,
+		        end->leaf->data, end->leaf->bytes);
 		((struct node *)frame_at(m, ref_at(m, loc)))->term = le16_of(leaf);
 		return;
 	}
 	line.key = walk_rest(&w) + w.match + 1;
 	line.key_bytes = walk_rest_bytes(&w) - w.match - 1;
-	node_add(m, a->slot_bytes, loc, walk_rest(&w)[w.match], build_line(t, m, &line));
+	node_add(m, a->frame_bytes, loc, walk_rest(&w)[w.match], build_line(t, m, &line));
 }
 
 /* The worst that inserting a key may allocate when `rest` bytes of it may have to be built. */
@@ -422,7 +423,7 @@ static int reserve_whole_way(struct txn *t, const struct walk *w, bool leaf, uin
 	uint64_t before = t->room;
 	t->room += room + (before ? 0 : 2 * a->leaf_bytes_max);
 	t->spares += spills + (before ? 0 : 4);
-	t->spares += (unsigned)(8 * t->room / a->slot_bytes - 8 * before / a->slot_bytes);
+	t->spares += (unsigned)(8 * t->room / a->frame_bytes - 8 * before / a->frame_bytes);
 	for (unsigned i = 0; i <= w->crumb && !err; i++) {
 		struct frame *f = t->crumb[i].frame;
 		t->spares += !(f->mark & MARK_MAY_SPLIT);
@@ -451,17 +452,17 @@ int tree_reserve_insert(struct txn *t, const struct place *p, bool leaf, uint32_
 	uint64_t need = before + room;
 	w.frame->mark += (uint64_t)room << MARK_NEED_SHIFT;
 	t->spares += spills;
-	if (need <= frame_room(w.frame->data, a->slot_bytes))
+	if (need <= frame_room(w.frame->data, a->frame_bytes))
 		return 0;
 	/* A split leaves both halves a quarter empty, so 8 x what comes is more than enough frames. */
 	if (!(w.frame->mark & MARK_MAY_SPLIT))
-		t->spares += SPLIT_FRAMES + (unsigned)(8 * before / a->slot_bytes);
+		t->spares += SPLIT_FRAMES + (unsigned)(8 * before / a->frame_bytes);
 	if (t->extra == 0) {
 		t->extra = SPLIT_EXTRA;
 		t->spares += SPLIT_EXTRA;
 	}
 	w.frame->mark |= MARK_MAY_SPLIT;
-	t->spares += (unsigned)(8 * need / a->slot_bytes - 8 * before / a->slot_bytes);
+	t->spares += (unsigned)(8 * need / a->frame_bytes - 8 * before / a->frame_bytes);
 	return w.crumb > 0 ? txn_writable(t, t->crumb[w.crumb - 1].frame) : 0;
 }
 
@@ -484,7 +485,7 @@ static void collapse(const struct art *a, void *m, uint32_t node_loc)
 {
 	art_ref ref = ref_at(m, node_loc);
 	struct node *n = frame_at(m, ref);
-	uint32_t prefix = n->prefix_bytes, room = frame_room(m, a->slot_bytes);
+	uint32_t prefix = n->prefix_bytes, room = frame_room(m, a->frame_bytes);
 	uint8_t edge[PREFIX_BYTES_MAX + 1];
 	uint32_t edge_bytes = prefix;
 	uint32_t loc = loc_of(m, &n->term);
@@ -503,8 +504,8 @@ static void collapse(const struct art *a, void *m, uint32_t node_loc)
 		uint32_t bytes = leaf_room(edge_bytes + suffix, payload);
 		if (bytes > a->leaf_bytes_max || bytes > room)
 			return;
-		art_ref new = leaf_new(m, a->slot_bytes, NULL, 0, l->home, NULL, 0);
-		frame_alloc(m, a->slot_bytes, bytes - leaf_room(0, 0)); /* the rest of it */
+		art_ref new = leaf_new(m, a->frame_bytes, NULL, 0, l->home, NULL, 0);
+		frame_alloc(m, a->frame_bytes, bytes - leaf_room(0, 0)); /* the rest of it */
 		struct leaf *c = frame_at(m, new);
 		c->suffix_bytes = le16_of((uint16_t)(edge_bytes + suffix));
 		c->payload_bytes = le32_of(payload);
@@ -517,7 +518,7 @@ static void collapse(const struct art *a, void *m, uint32_t node_loc)
 		if (edge_bytes + c->prefix_bytes > PREFIX_BYTES_MAX ||
 		        round_up(node_base_bytes(c->type) + c->prefix_bytes + edge_bytes) > room)
 			return;
-		node_prepend(m, a->slot_bytes, loc, edge, edge_bytes);
+		node_prepend(m, a->frame_bytes, loc, edge, edge_bytes);
 		ref_set(m, node_loc, ref_at(m, loc));
 	}
 	frame_free(m, ref);
@@ -527,9 +528,9 @@ static void collapse(const struct art *a, void *m, uint32_t node_loc)
  * with the next key: so only now and then. */
 static void note_underfull(struct txn *t, void *m)
 {
-	uint32_t piece = t->a->slot_bytes / 32;
+	uint32_t piece = t->a->frame_bytes / 32;
 
-	if (frame_live(m) < MERGE_BELOW(t->a->slot_bytes) &&
+	if (frame_live(m) < MERGE_BELOW(t->a->frame_bytes) &&
 	        frame_live(m) % piece < MERGE_LOOK_BYTES)
 		t->underfull = true;
 }

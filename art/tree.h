@@ -36,7 +36,7 @@ struct art {
 	struct store *store; /* immutable after open */
 	struct wal *wal;     /* immutable after open */
 	struct art_options opt;
-	uint32_t slot_bytes;       /* immutable after open, as the limits below */
+	uint32_t frame_bytes;      /* immutable after open, as the limits below */
 	uint32_t leaf_bytes_max;   /* a leaf, header included */
 	uint32_t inline_bytes_max; /* a value in a leaf */
 	uint32_t arena_bytes_max;  /* a value in an arena */
@@ -229,7 +229,7 @@ enum { SPLIT_FRAMES = 3, SPLIT_EXTRA = 3 };
  * above or into a sibling that is in memory. Best effort: changes no key, and may do nothing. */
 void tree_merge(struct txn *t, struct art_bytes key, uint32_t below);
 /* Bytes: a frame that holds less is worth merging after a removal. */
-#define MERGE_BELOW(slot_bytes) ((slot_bytes) / 5 * 2)
+#define MERGE_BELOW(frame_bytes) ((frame_bytes) / 5 * 2)
 
 /* ---- move.c
  * ----------------------------------------------------------------------------------------- */
@@ -258,7 +258,7 @@ void arena_put(
 void value_drop(struct txn *t, struct leaf *l); /* [apply] the leaf is about to go */
 void data_ref_encode(struct data_ref *out, const struct store_data *d);
 int data_ref_decode(struct store_data *out, const void *bytes, size_t n); /* -EUCLEAN */
-int arena_validate(const void *m, uint32_t slot_bytes, uint64_t id);
+int arena_validate(const void *m, uint32_t frame_bytes, uint64_t id);
 
 /* ---- read.c
  * ----------------------------------------------------------------------------------------- */

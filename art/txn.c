@@ -425,12 +425,12 @@ static void apply(struct txn *t, struct step *s, unsigned n)
 		if (s[i].type == ART_PUT)
 			continue;
 		if (s[i].type == ART_REMOVE) {
-			tree_merge(t, s[i].key, MERGE_BELOW(a->slot_bytes));
+			tree_merge(t, s[i].key, MERGE_BELOW(a->frame_bytes));
 			continue;
 		}
 		/* A move stays as cheap as it is: only what is small is copied once more. */
-		tree_merge(t, s[i].key, a->slot_bytes / 16);
-		tree_merge(t, s[i].to, a->slot_bytes / 16);
+		tree_merge(t, s[i].key, a->frame_bytes / 16);
+		tree_merge(t, s[i].to, a->frame_bytes / 16);
 	}
 }
 

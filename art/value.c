@@ -1,12 +1,12 @@
 /*
  * value.c - the three homes of a value: the leaf, an arena, a data blob.
  *
- *   up to slot/16 bytes   in the leaf
- *   up to slot/4          packed in an arena: one frame that fills up, value by value, and is then
+ *   up to frame/16 bytes   in the leaf
+ *   up to frame/4         packed in an arena: one frame that fills up, value by value, and is then
  * only read. The manifest counts its live bytes; at zero the arena goes. larger                a
  * data blob of its own, written before the transaction that names it
  *
- * With values of slot/16 and more an arena holds at most 16 of them, so its directory is a plain
+ * With values of frame/16 and more an arena holds at most 16 of them, so its directory is a plain
  * array of (offset, bytes) at the end of the frame.
  */
 #include <assert.h>
@@ -50,16 +50,16 @@ size_t value_bytes(struct leaf *l)
 
 /* ---- arenas ---------------------------------------------------------------------------------- */
 
-static struct arena_slot *arena_slot(void *m, uint32_t slot_bytes, uint32_t slot)
+static struct arena_slot *arena_slot(void *m, uint32_t frame_bytes, uint32_t slot)
 {
-	return (struct arena_slot *)((char *)m + slot_bytes) - 1 - slot;
+	return (struct arena_slot *)((char *)m + frame_bytes) - 1 - slot;
 }
 
-static uint32_t arena_room(void *m, uint32_t slot_bytes)
+static uint32_t arena_room(void *m, uint32_t frame_bytes)
 {
 	struct arena_head *h = m;
 
-	return slot_bytes - le32_get(h->used) -
+	return frame_bytes - le32_get(h->used) -
 	       le32_get(h->count) * (uint32_t)sizeof(struct arena_slot);
 }
 
@@ -68,7 +68,7 @@ static uint32_t arena_need(uint32_t bytes)
 	return round_up(bytes) + (uint32_t)sizeof(struct arena_slot);
 }
 
-int arena_validate(const void *m, uint32_t slot_bytes, uint64_t id)
+int arena_validate(const void *m, uint32_t frame_bytes, uint64_t id)
 {
 	const struct arena_head *h = m;
 	uint32_t used = le32_get(h->used), count = le32_get(h->count), end = sizeof(*h);
@@ -76,12 +76,12 @@ int arena_validate(const void *m, uint32_t slot_bytes, uint64_t id)
 	if (le32_get(h->magic) != ART_ARENA_MAGIC || le16_get(h->version) != ART_FRAME_VERSION ||
 	        le64_get(h->id) != id || le32_get(h->incompat) != 0)
 		return -EUCLEAN;
-	if (used > slot_bytes || count > (slot_bytes - used) / sizeof(struct arena_slot))
+	if (used > frame_bytes || count > (frame_bytes - used) / sizeof(struct arena_slot))
 		return -EUCLEAN;
 	for (uint32_t i = 0; i < count; i++) {
-		const struct arena_slot *s = arena_slot((void *)m, slot_bytes, i);
+		const struct arena_slot *s = arena_slot((void *)m, frame_bytes, i);
 		uint32_t offset = le32_get(s->offset), bytes = le32_get(s->bytes);
-		if (offset != end || bytes > slot_bytes || round_up(bytes) > used - end)
+		if (offset != end || bytes > frame_bytes || round_up(bytes) > used - end)
 			return -EUCLEAN;
 		end += round_up(bytes);
 	}
@@ -97,10 +97,10 @@ int arena_reserve(struct txn *t, uint32_t bytes)
 		int err = txn_pin(t, a->arena, &f);
 		if (err || (err = txn_writable(t, f)) != 0)
 			return err;
-		t->arena_room = arena_room(f->data, a->slot_bytes);
+		t->arena_room = arena_room(f->data, a->frame_bytes);
 	}
 	if (t->arena_room < arena_need(bytes)) {
-		t->arena_room = a->slot_bytes - (uint32_t)sizeof(struct arena_head);
+		t->arena_room = a->frame_bytes - (uint32_t)sizeof(struct arena_head);
 		t->spares++;
 	}
 	t->arena_room -= arena_need(bytes);
@@ -131,7 +131,7 @@ void arena_put(struct txn *t, const void *data, uint32_t bytes, struct arena_ref
 
 	if (f)
 		store_frame_put(a->store, f); /* the transaction holds a pin of its own */
-	if (!f || arena_room(f->data, a->slot_bytes) < arena_need(bytes)) {
+	if (!f || arena_room(f->data, a->frame_bytes) < arena_need(bytes)) {
 		uint64_t full = a->arena;
 		f = txn_new_frame(t, STORE_ARENA);
 		a->arena = f->id;
@@ -146,7 +146,7 @@ void arena_put(struct txn *t, const void *data, uint32_t bytes, struct arena_ref
 	struct arena_head *h = f->data;
 	uint32_t used = le32_get(h->used), count = le32_get(h->count);
 	memcpy((char *)f->data + used, data, bytes);
-	*arena_slot(f->data, a->slot_bytes, count) =
+	*arena_slot(f->data, a->frame_bytes, count) =
 	        (struct arena_slot){le32_of(used), le32_of(bytes)};
 	h->used = le32_of(used + round_up(bytes));
 	h->count = le32_of(count + 1);
@@ -167,7 +167,7 @@ static int arena_read(
 	if (le32_get(h->magic) != ART_ARENA_MAGIC || slot >= le32_get(h->count)) {
 		err = -EUCLEAN;
 	} else {
-		const struct arena_slot *s = arena_slot(f->data, a->slot_bytes, slot);
+		const struct arena_slot *s = arena_slot(f->data, a->frame_bytes, slot);
 		if (le32_get(s->bytes) != le32_get(r->bytes))
 			err = -EUCLEAN;
 		else

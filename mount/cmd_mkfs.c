@@ -32,7 +32,7 @@ static int parse(int argc, char **argv, struct art_format *fmt, const char **sto
 			        "behind it",
 			        optarg);
 		if (c == 's')
-			fmt->slot_bytes = (uint32_t)n;
+			fmt->frame_bytes = (uint32_t)n;
 		else if (c == 'S')
 			fmt->size_max = n;
 		else if (n >= WAL_SEGMENT_MIN && n <= SEGMENT_MAX && n % IO_ALIGN == 0)

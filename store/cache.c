@@ -11,9 +11,9 @@
 
 enum { HUGE_PAGE = 2 * 1024 * 1024 };
 
-int cache_init(struct cache *c, size_t bytes, uint32_t slot_bytes)
+int cache_init(struct cache *c, size_t bytes, uint32_t frame_bytes)
 {
-	*c = (struct cache){.slot_bytes = slot_bytes, .nbufs = bytes / slot_bytes};
+	*c = (struct cache){.frame_bytes = frame_bytes, .nbufs = bytes / frame_bytes};
 	TAILQ_INIT(&c->free);
 	TAILQ_INIT(&c->spares);
 	TAILQ_INIT(&c->frozen);
@@ -23,7 +23,7 @@ int cache_init(struct cache *c, size_t bytes, uint32_t slot_bytes)
 	while (hints < 4 * c->nbufs)
 		hints *= 2;
 	c->hint_mask = hints - 1;
-	c->mapped_bytes = c->nbufs * slot_bytes + STORE_VIEW_BEYOND + HUGE_PAGE;
+	c->mapped_bytes = c->nbufs * frame_bytes + STORE_VIEW_BEYOND + HUGE_PAGE;
 	c->mapped = mmap(NULL, c->mapped_bytes, PROT_READ | PROT_WRITE,
 	        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (c->mapped == MAP_FAILED)
@@ -32,7 +32,7 @@ int cache_init(struct cache *c, size_t bytes, uint32_t slot_bytes)
 	/* A random lookup misses the TLB at nearly every step otherwise. Where it is refused,
 	 * small pages do. */
 	if (c->arena)
-		madvise(c->arena, c->nbufs * slot_bytes, MADV_HUGEPAGE);
+		madvise(c->arena, c->nbufs * frame_bytes, MADV_HUGEPAGE);
 	c->free_bufs = calloc(c->nbufs, sizeof(*c->free_bufs));
 	c->frames = aligned_alloc(_Alignof(struct cached), c->nbufs * sizeof(*c->frames));
 	c->hint = calloc(hints, sizeof(*c->hint));
@@ -41,7 +41,7 @@ int cache_init(struct cache *c, size_t bytes, uint32_t slot_bytes)
 		return -ENOMEM;
 	}
 	for (size_t i = c->nbufs; i-- > 0;)
-		c->free_bufs[c->nfree++] = c->arena + i * slot_bytes;
+		c->free_bufs[c->nfree++] = c->arena + i * frame_bytes;
 	for (size_t i = 0; i < c->nbufs; i++) {
 		c->frames[i] = (struct cached){.version = 1, .pins = CACHE_NO_PIN};
 		TAILQ_INSERT_TAIL(&c->free, &c->frames[i], link);

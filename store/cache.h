@@ -1,5 +1,5 @@
 /*
- * cache.h - the memory of frames: one arena, cut into buffers of one slot each, and who holds them.
+ * cache.h - the memory of frames: one arena, cut into buffers of one frame each, and who holds them.
  *
  *            ┌── free ──► being loaded ──► clean ◄──────────── commit done ──┐
  *   buffer   │                               │ store_frame_write()           │
@@ -58,7 +58,7 @@ struct cached {
 TAILQ_HEAD(cached_list, cached);
 
 struct cache {
-	uint32_t slot_bytes;
+	uint32_t frame_bytes;
 	size_t nbufs;
 	char *mapped; /* holds the arena, which begins at a huge page */
 	size_t mapped_bytes;
@@ -79,7 +79,7 @@ struct cache {
 	pthread_cond_t loaded, cleaned; /* with the store's lock */
 };
 
-int cache_init(struct cache *c, size_t bytes, uint32_t slot_bytes);
+int cache_init(struct cache *c, size_t bytes, uint32_t frame_bytes);
 void cache_fini(struct cache *c);
 
 void *cache_buf_take(struct cache *c); /* evicts if need be; NULL if nothing can be evicted */

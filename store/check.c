@@ -16,13 +16,13 @@ void store_stat(struct store *s, struct store_stat *out)
 	pthread_mutex_lock(&s->lock);
 	host_slots = s->space.total + host_bytes / STORE_SLOT_BYTES;
 	*out = (struct store_stat){
-	        .frame_bytes = s->m.slot_bytes,
+	        .frame_bytes = s->m.frame_bytes,
 	        .slots_total = s->space.total,
 	        .slots_used = space_named(&s->space),
 	        .slots_max = host_slots < s->space.limit ? host_slots : s->space.limit,
-	        .cache_bytes = s->cache.nbufs * s->m.slot_bytes,
-	        .cache_used = (s->cache.nbufs - s->cache.nfree) * s->m.slot_bytes,
-	        .cache_dirty = (s->cache.ndirty + s->cache.nfrozen) * s->m.slot_bytes,
+	        .cache_bytes = s->cache.nbufs * s->m.frame_bytes,
+	        .cache_used = (s->cache.nbufs - s->cache.nfree) * s->m.frame_bytes,
+	        .cache_dirty = (s->cache.ndirty + s->cache.nfrozen) * s->m.frame_bytes,
 	        .cache_hits = atomic_load(&s->cache.hits),
 	        .cache_misses = s->cache.misses,
 	        .evictions = s->cache.evictions,
@@ -162,7 +162,7 @@ static int check_frame(struct store *s, const struct line *l, char *buf, struct 
 		return rc;
 	if (!rc)
 		store_image_sums(s, buf, bytes, found_sum);
-	memset(buf + bytes, 0, s->m.slot_bytes - bytes);
+	memset(buf + bytes, 0, s->m.frame_bytes - bytes);
 	pthread_mutex_lock(&s->lock);
 	e = blobs_current(&s->blobs, false, l->id);
 	if (e && e->slot == l->slot)
@@ -172,7 +172,7 @@ static int check_frame(struct store *s, const struct line *l, char *buf, struct 
 		found(f, "blob %" PRIu64 ": slot %" PRIu64 " %s", l->id, l->slot,
 		        rc ? "cannot be read" : "has a bad checksum");
 	else if (e && s->opt.validate && !rc &&
-	         s->opt.validate(buf, s->m.slot_bytes, l->id, l->kind))
+	         s->opt.validate(buf, s->m.frame_bytes, l->id, l->kind))
 		found(f, "blob %" PRIu64 ": slot %" PRIu64 " has a valid checksum but is not valid",
 		        l->id, l->slot);
 	return 0;

@@ -29,7 +29,7 @@ enum {
 
 static uint64_t entries_room(const struct store *s, uint64_t entries, uint64_t slack)
 {
-	uint64_t entry_bytes = manifest_entry_bytes(ENTRY_SET, STORE_TREE, s->m.slot_bytes);
+	uint64_t entry_bytes = manifest_entry_bytes(ENTRY_SET, STORE_TREE, s->m.frame_bytes);
 	return manifest_round(manifest_batch_bytes(entries * entry_bytes + slack));
 }
 
@@ -139,7 +139,7 @@ struct outgoing {
 static void seal(struct store *s, struct outgoing *o, struct cached *f)
 {
 	char *image = s->images + o->bytes;
-	uint32_t bytes = s->m.slot_bytes, whole;
+	uint32_t bytes = s->m.frame_bytes, whole;
 	const void *data;
 
 	/* A writer may be giving the frame a copy just now; the frozen bytes stay where they are. */
@@ -150,7 +150,7 @@ static void seal(struct store *s, struct outgoing *o, struct cached *f)
 		bytes = s->opt.seal(s->opt.seal_arg, data, image, f->frozen_blob->kind);
 	else
 		memcpy(image, data, bytes);
-	assert(bytes > 0 && bytes <= s->m.slot_bytes);
+	assert(bytes > 0 && bytes <= s->m.frame_bytes);
 	whole = (bytes + STORE_SLOT_BYTES - 1) / STORE_SLOT_BYTES * STORE_SLOT_BYTES;
 	memset(image + bytes, 0, whole - bytes);
 	o->of[o->n].frame = f;
@@ -224,7 +224,7 @@ static int write_images(struct store *s)
 	pthread_mutex_unlock(&s->lock);
 	/* The list is ours, but for those that write_some() has thawed. */
 	for (f = TAILQ_FIRST(&s->cache.frozen); f; f = next) {
-		if (o.n == IO_BATCH_MAX || o.bytes + s->m.slot_bytes > IMAGES_BYTES)
+		if (o.n == IO_BATCH_MAX || o.bytes + s->m.frame_bytes > IMAGES_BYTES)
 			rc = write_some(s, &o);
 		if (rc)
 			return rc;
@@ -262,7 +262,7 @@ static bool frozen_entry(const struct store *s, const struct blob *e, struct man
 
 static int write_batch(struct store *s, uint64_t *batch_bytes)
 {
-	uint32_t slot_bytes = s->m.slot_bytes;
+	uint32_t frame_bytes = s->m.frame_bytes;
 	uint64_t entries = 0, bytes = 0;
 	struct manifest_entry entry;
 	struct blob *e;
@@ -271,13 +271,13 @@ static int write_batch(struct store *s, uint64_t *batch_bytes)
 	TAILQ_FOREACH(e, &s->blobs.frozen, freeze)
 	if (frozen_entry(s, e, &entry)) {
 		entries++;
-		bytes += manifest_entry_bytes(entry.op, entry.kind, slot_bytes);
+		bytes += manifest_entry_bytes(entry.op, entry.kind, frame_bytes);
 	}
 	manifest_batch_begin(&s->stream, s->log_file, s->m.log_bytes, &s->m, s->frozen_point.commit,
 	        entries, bytes);
 	TAILQ_FOREACH(e, &s->blobs.frozen, freeze)
 	if (frozen_entry(s, e, &entry))
-		manifest_put_entry(&s->stream, &entry, slot_bytes);
+		manifest_put_entry(&s->stream, &entry, frame_bytes);
 	rc = store_latch(s, manifest_batch_end(&s->stream, &s->frozen_point));
 	if (rc)
 		return rc;
@@ -335,7 +335,7 @@ static uint64_t put_durable(struct store *s)
 		if (at >= places)
 			return total;
 		for (size_t i = 0; i < n; i++)
-			manifest_put_entry(&s->stream, &entries[i], s->m.slot_bytes);
+			manifest_put_entry(&s->stream, &entries[i], s->m.frame_bytes);
 		total += n;
 	}
 }
@@ -344,7 +344,7 @@ static uint64_t put_durable(struct store *s)
  * goes on. */
 static int snapshot(struct store *s)
 {
-	uint64_t entry_bytes = manifest_entry_bytes(ENTRY_SET, STORE_TREE, s->m.slot_bytes);
+	uint64_t entry_bytes = manifest_entry_bytes(ENTRY_SET, STORE_TREE, s->m.frame_bytes);
 	struct manifest m = s->m;
 	struct io_file *file;
 	uint64_t room;

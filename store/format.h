@@ -22,7 +22,7 @@ enum {
 	MANIFEST_BLOCK_BYTES = 4096,
 	MANIFEST_KNOWN_INCOMPAT = 0, /* feature bits that this code understands */
 	MANIFEST_KNOWN_RO_COMPAT = 0,
-	ENTRY_SUMS_MAX = 8, /* STORE_SLOT_MAX / STORE_SUM_BYTES */
+	ENTRY_SUMS_MAX = 8, /* STORE_FRAME_MAX / STORE_SUM_BYTES */
 };
 
 enum entry_op { ENTRY_SET = 1, ENTRY_DELETE = 2 };

@@ -17,7 +17,7 @@ static struct cached *cached_of(struct frame *f)
 /* Reads, checks (S2) and validates; touches nothing but the buffer. */
 static int load(struct store *s, void *buf, const struct blob *snapshot, const uint64_t *sum)
 {
-	uint32_t slot_bytes = s->m.slot_bytes;
+	uint32_t frame_bytes = s->m.frame_bytes;
 	uint64_t found[ENTRY_SUMS_MAX];
 	uint32_t bytes = snapshot->nslots * (uint32_t)STORE_SLOT_BYTES;
 	int rc = io_read(s->io, s->blobs_file, buf, bytes, snapshot->slot * STORE_SLOT_BYTES);
@@ -26,12 +26,12 @@ static int load(struct store *s, void *buf, const struct blob *snapshot, const u
 		return rc;
 	atomic_fetch_add_explicit(&s->read_bytes, bytes, memory_order_relaxed);
 	store_image_sums(s, buf, bytes, found);
-	memset((char *)buf + bytes, 0, slot_bytes - bytes);
+	memset((char *)buf + bytes, 0, frame_bytes - bytes);
 	if (memcmp(found, sum, s->blobs.sums * sizeof(*sum)))
 		return -EBADMSG;
 	if (!s->opt.validate)
 		return 0;
-	return s->opt.validate(buf, slot_bytes, snapshot->id, snapshot->kind);
+	return s->opt.validate(buf, frame_bytes, snapshot->id, snapshot->kind);
 }
 
 /* Lock held, and let go of while reading. The frame is pinned once, and gone if this fails. */
@@ -182,7 +182,7 @@ static int copy_frozen(struct store *s, struct cached *f)
 	if (!copy)
 		return -EAGAIN;
 	pthread_mutex_unlock(&s->lock);
-	memcpy(copy, f->f.data, s->m.slot_bytes);
+	memcpy(copy, f->f.data, s->m.frame_bytes);
 	pthread_mutex_lock(&s->lock);
 	if (f->frozen) {
 		/* Who looks at the old bytes must not go on when the commit gives them away. */
@@ -308,7 +308,7 @@ struct frame *store_frame_new(struct store *s, enum store_kind kind)
 	cache_touch(f);
 	s->cache.ndirty++;
 	pthread_mutex_unlock(&s->lock);
-	memset(f->f.data, 0, s->m.slot_bytes);
+	memset(f->f.data, 0, s->m.frame_bytes);
 	cache_show(&s->cache, f);
 	return &f->f;
 }

@@ -38,7 +38,7 @@ static struct manifest_point point_get(const struct commit_point *p)
 }
 
 /* Reads one entry at *at and moves behind it. -EUCLEAN. */
-static int entry_decode(const uint8_t *buf, size_t bytes, size_t *at, uint32_t slot_bytes,
+static int entry_decode(const uint8_t *buf, size_t bytes, size_t *at, uint32_t frame_bytes,
         struct manifest_entry *out)
 {
 	struct entry e;
@@ -63,9 +63,9 @@ static int entry_decode(const uint8_t *buf, size_t bytes, size_t *at, uint32_t s
 	                out->nslots != (out->value + STORE_SLOT_BYTES - 1) / STORE_SLOT_BYTES))
 		return -EUCLEAN;
 	if (out->op == ENTRY_SET && out->kind != STORE_DATA &&
-	        (out->nslots < 1 || out->nslots > slot_bytes / STORE_SLOT_BYTES))
+	        (out->nslots < 1 || out->nslots > frame_bytes / STORE_SLOT_BYTES))
 		return -EUCLEAN;
-	need = manifest_entry_bytes(out->op, out->kind, slot_bytes);
+	need = manifest_entry_bytes(out->op, out->kind, frame_bytes);
 	if (bytes - *at < need)
 		return -EUCLEAN;
 	for (size_t i = 0; i < (need - sizeof(e)) / sizeof(le64); i++) {
@@ -77,14 +77,14 @@ static int entry_decode(const uint8_t *buf, size_t bytes, size_t *at, uint32_t s
 	return 0;
 }
 
-static int entries_decode(const uint8_t *buf, size_t bytes, uint64_t entries, uint32_t slot_bytes,
+static int entries_decode(const uint8_t *buf, size_t bytes, uint64_t entries, uint32_t frame_bytes,
         manifest_each *each, void *arg)
 {
 	size_t at = 0;
 
 	for (uint64_t i = 0; i < entries; i++) {
 		struct manifest_entry e;
-		int rc = entry_decode(buf, bytes, &at, slot_bytes, &e);
+		int rc = entry_decode(buf, bytes, &at, frame_bytes, &e);
 		if (!rc)
 			rc = each(arg, &e);
 		if (rc)
@@ -93,9 +93,9 @@ static int entries_decode(const uint8_t *buf, size_t bytes, uint64_t entries, ui
 	return at == bytes ? 0 : -EUCLEAN;
 }
 
-static bool slot_bytes_valid(uint32_t bytes)
+static bool frame_bytes_valid(uint32_t bytes)
 {
-	return bytes >= STORE_SLOT_MIN && bytes <= STORE_SLOT_MAX && !(bytes & (bytes - 1));
+	return bytes >= STORE_FRAME_MIN && bytes <= STORE_FRAME_MAX && !(bytes & (bytes - 1));
 }
 
 int manifest_decode_bin(const void *buf, size_t bytes, bool read_only, struct manifest *m,
@@ -142,7 +142,7 @@ int manifest_decode_bin(const void *buf, size_t bytes, bool read_only, struct ma
 		        le32_get(h.ro_compat));
 	out = (struct manifest){
 	        .compat = le32_get(h.compat),
-	        .slot_bytes = le32_get(h.frame_bytes),
+	        .frame_bytes = le32_get(h.frame_bytes),
 	        .size_max = le64_get(h.size_max),
 	        .log_salt = le64_get(h.log_salt),
 	        .point = point_get(&h.point),
@@ -150,12 +150,12 @@ int manifest_decode_bin(const void *buf, size_t bytes, bool read_only, struct ma
 	memcpy(out.uuid, h.uuid, sizeof(out.uuid));
 	body_bytes = le64_get(h.body_bytes);
 	out.bin_bytes = sizeof(h) + body_bytes;
-	if (!slot_bytes_valid(out.slot_bytes) || body_bytes > bytes - sizeof(h))
+	if (!frame_bytes_valid(out.frame_bytes) || body_bytes > bytes - sizeof(h))
 		return why(w, -EUCLEAN, "manifest.bin is cut short: the store is damaged");
 	if (le64_get(h.body_sum) != XXH3_64bits(body, body_bytes))
 		return why(w, -EUCLEAN,
 		        "the entries of manifest.bin have a bad checksum: the store is damaged");
-	rc = entries_decode(body, body_bytes, le64_get(h.entries), out.slot_bytes, each, arg);
+	rc = entries_decode(body, body_bytes, le64_get(h.entries), out.frame_bytes, each, arg);
 	if (rc == -EUCLEAN)
 		return why(w, rc, "manifest.bin contradicts itself: the store is damaged");
 	if (!rc)
@@ -209,7 +209,7 @@ int manifest_decode_log(const void *log, size_t bytes, struct manifest *m, manif
 		rc = le64_get(h.commit) != m->point.commit + 1
 		             ? -EUCLEAN
 		             : entries_decode(buf + at + sizeof(h), n - sizeof(h) - sizeof(end),
-		                       le64_get(h.entries), m->slot_bytes, each, arg);
+		                       le64_get(h.entries), m->frame_bytes, each, arg);
 		if (rc == -EUCLEAN)
 			return why(w, rc,
 			        "manifest.log is damaged: the batch at byte %zu contradicts itself",
@@ -336,7 +336,7 @@ void manifest_batch_begin(struct manifest_stream *s, struct io_file *log, uint64
 }
 
 void manifest_put_entry(
-        struct manifest_stream *s, const struct manifest_entry *e, uint32_t slot_bytes)
+        struct manifest_stream *s, const struct manifest_entry *e, uint32_t frame_bytes)
 {
 	struct {
 		struct entry e;
@@ -350,9 +350,9 @@ void manifest_put_entry(
 	                  .slot = le64_of(e->slot),
 	          }};
 
-	for (unsigned i = 0; i < manifest_sums(slot_bytes); i++)
+	for (unsigned i = 0; i < manifest_sums(frame_bytes); i++)
 		disk.sum[i] = le64_of(e->sum[i]);
-	stream_put(s, &disk, manifest_entry_bytes(e->op, e->kind, slot_bytes));
+	stream_put(s, &disk, manifest_entry_bytes(e->op, e->kind, frame_bytes));
 }
 
 int manifest_batch_end(struct manifest_stream *s, const struct manifest_point *p)
@@ -382,7 +382,7 @@ int manifest_bin_end(struct manifest_stream *s, const struct manifest *m, uint64
 	        .magic = le64_of(MANIFEST_MAGIC),
 	        .version = le32_of(STORE_FORMAT_VERSION),
 	        .compat = le32_of(m->compat),
-	        .frame_bytes = le32_of(m->slot_bytes),
+	        .frame_bytes = le32_of(m->frame_bytes),
 	        .size_max = le64_of(m->size_max),
 	        .log_salt = le64_of(m->log_salt),
 	        .entries = le64_of(entries),

@@ -25,7 +25,7 @@ struct manifest_point {
 struct manifest {
 	uint8_t uuid[16];
 	uint32_t compat; /* kept as found */
-	uint32_t slot_bytes;
+	uint32_t frame_bytes;
 	uint64_t size_max;
 	uint64_t log_salt;
 	uint64_t bin_bytes; /* size of the snapshot */
@@ -46,16 +46,16 @@ struct manifest_entry {
 /* A nonzero answer stops the decoder and is returned. */
 typedef int manifest_each(void *arg, const struct manifest_entry *e);
 
-static inline unsigned manifest_sums(uint32_t slot_bytes) /* per frame */
+static inline unsigned manifest_sums(uint32_t frame_bytes) /* per frame */
 {
-	return slot_bytes <= STORE_SUM_BYTES ? 1 : slot_bytes / STORE_SUM_BYTES;
+	return frame_bytes <= STORE_SUM_BYTES ? 1 : frame_bytes / STORE_SUM_BYTES;
 }
 static inline uint32_t manifest_entry_bytes(
-        enum entry_op op, enum store_kind kind, uint32_t slot_bytes)
+        enum entry_op op, enum store_kind kind, uint32_t frame_bytes)
 {
 	bool sums = op == ENTRY_SET && kind != STORE_DATA;
 	return (uint32_t)(sizeof(struct entry) +
-	                  (sums ? manifest_sums(slot_bytes) * sizeof(le64) : 0));
+	                  (sums ? manifest_sums(frame_bytes) * sizeof(le64) : 0));
 }
 static inline uint64_t manifest_round(uint64_t bytes)
 {
@@ -92,7 +92,7 @@ uint64_t manifest_batch_bytes(uint64_t entries_bytes); /* without padding */
 void manifest_batch_begin(struct manifest_stream *s, struct io_file *log, uint64_t offset,
         const struct manifest *m, uint64_t commit, uint64_t entries, uint64_t entries_bytes);
 void manifest_put_entry(
-        struct manifest_stream *s, const struct manifest_entry *e, uint32_t slot_bytes);
+        struct manifest_stream *s, const struct manifest_entry *e, uint32_t frame_bytes);
 int manifest_batch_end(struct manifest_stream *s, const struct manifest_point *p);
 
 /* One snapshot: begin, entries, end (writes the head last). */

@@ -145,19 +145,19 @@ out:
 int store_format(struct io *io, const struct store_format *fmt, struct why *w)
 {
 	static const uint8_t zero[16];
-	uint32_t slot_bytes = fmt->slot_bytes ? fmt->slot_bytes : STORE_SLOT_DEFAULT;
+	uint32_t frame_bytes = fmt->frame_bytes ? fmt->frame_bytes : STORE_FRAME_DEFAULT;
 	struct manifest m = {
-	        .slot_bytes = slot_bytes,
+	        .frame_bytes = frame_bytes,
 	        .size_max = fmt->size_max,
 	        .point = {.commit = 1, .next_frame_id = 1, .next_data_id = 1},
 	};
 	int rc;
 
-	if (slot_bytes < STORE_SLOT_MIN || slot_bytes > STORE_SLOT_MAX ||
-	        slot_bytes & (slot_bytes - 1))
+	if (frame_bytes < STORE_FRAME_MIN || frame_bytes > STORE_FRAME_MAX ||
+	        frame_bytes & (frame_bytes - 1))
 		return why(w, -EINVAL,
-		        "frames of %" PRIu32 " bytes: must be a power of two, %d to %d", slot_bytes,
-		        STORE_SLOT_MIN, STORE_SLOT_MAX);
+		        "frames of %" PRIu32 " bytes: must be a power of two, %d to %d",
+		        frame_bytes, STORE_FRAME_MIN, STORE_FRAME_MAX);
 	rc = store_lock(io, true, 0, w);
 	if (rc)
 		return rc == -ENOENT ? -EWOULDBLOCK : rc;
@@ -308,8 +308,8 @@ static int load_manifest(struct store *s, struct why *w)
 	/* The map must know how large its entries are; whether the head is sound comes next. */
 	memset(&head, 0, sizeof(head));
 	memcpy(&head, buf, bytes < sizeof(head) ? bytes : sizeof(head));
-	rc = blobs_init(&s->blobs, manifest_sums(le32_get(head.frame_bytes) > STORE_SLOT_MAX
-	                                                 ? STORE_SLOT_MAX
+	rc = blobs_init(&s->blobs, manifest_sums(le32_get(head.frame_bytes) > STORE_FRAME_MAX
+	                                                 ? STORE_FRAME_MAX
 	                                                 : le32_get(head.frame_bytes)));
 	if (!rc)
 		rc = manifest_decode_bin(
@@ -330,7 +330,7 @@ static int open_file(struct store *s, const char *name, struct io_file **out, st
 
 static size_t cache_bytes_of(const struct store *s)
 {
-	size_t least = (size_t)CACHE_FRAMES_MIN * s->m.slot_bytes;
+	size_t least = (size_t)CACHE_FRAMES_MIN * s->m.frame_bytes;
 	size_t bytes = s->opt.cache_bytes ? s->opt.cache_bytes : CACHE_BYTES_DEFAULT;
 	return bytes < least ? least : bytes;
 }
@@ -379,12 +379,12 @@ int store_open(struct io *io, const struct store_options *opt, struct store **ou
 		rc = load_log(s, w);
 	if (rc)
 		goto out;
-	rc = space_init(&s->space, io, s->blobs_file, &s->lock, s->m.slot_bytes / STORE_SLOT_BYTES,
+	rc = space_init(&s->space, io, s->blobs_file, &s->lock, s->m.frame_bytes / STORE_SLOT_BYTES,
 	        s->m.size_max);
 	if (!rc)
 		rc = manifest_stream_init(&s->stream, io);
 	if (!rc)
-		rc = cache_init(&s->cache, cache_bytes_of(s), s->m.slot_bytes);
+		rc = cache_init(&s->cache, cache_bytes_of(s), s->m.frame_bytes);
 	if (!rc && !opt->read_only) {
 		s->images = aligned_alloc(IO_ALIGN, IMAGES_BYTES);
 		rc = s->images ? 0 : -ENOMEM;
@@ -399,7 +399,7 @@ int store_open(struct io *io, const struct store_options *opt, struct store **ou
 	s->next_frame_id = s->m.point.next_frame_id;
 	s->next_data_id = s->m.point.next_data_id;
 	s->log_room = s->m.log_bytes;
-	io->ops->register_buffers(io, s->cache.arena, s->cache.nbufs * s->m.slot_bytes);
+	io->ops->register_buffers(io, s->cache.arena, s->cache.nbufs * s->m.frame_bytes);
 	if (!opt->read_only)
 		store_lock_note(io);
 	*out = s;
@@ -429,9 +429,9 @@ void store_close(struct store *s)
 
 /* ---- small questions -------------------------------------------------------------------- */
 
-uint32_t store_slot_bytes(const struct store *s)
+uint32_t store_frame_bytes(const struct store *s)
 {
-	return s->m.slot_bytes;
+	return s->m.frame_bytes;
 }
 
 const uint8_t *store_uuid(const struct store *s)
@@ -462,7 +462,7 @@ bool store_is_dirty(const struct store *s)
 
 size_t store_dirty_bytes(const struct store *s)
 {
-	return atomic_load_explicit(&s->cache.ndirty, memory_order_relaxed) * s->m.slot_bytes;
+	return atomic_load_explicit(&s->cache.ndirty, memory_order_relaxed) * s->m.frame_bytes;
 }
 
 bool store_failed(const struct store *s)

@@ -1,13 +1,13 @@
 /*
  * store.h - the packed blob store: a versioned set of blobs that moves from one commit to the next.
  *
- *   blobs.dat      fixed-size slots; a blob is a run of adjacent slots
+ *   blobs.dat      slots of 4 KiB; a blob is a run of adjacent slots
  *   manifest.bin   which blob lies where, as of one commit          (store/SPEC.md has every byte)
  *   manifest.log   what changed since, one batch per commit
  *
  * Three kinds of blob share one file and one manifest:
  *
- *   TREE, ARENA    "frames": one slot each, changed in memory through the frame cache, written
+ *   TREE, ARENA    "frames": changed in memory through the frame cache, packed and written
  *                  to fresh slots by the next commit. The manifest holds their checksums.
  *   DATA           1..n slots, written once, at once, to fresh slots, then only read. Whoever
  *                  refers to it holds its checksums (struct store_data).
@@ -41,9 +41,9 @@
 
 enum {
 	STORE_SLOT_BYTES = 4096, /* the unit of blobs.dat */
-	STORE_SLOT_MIN = 4096,   /* of a frame */
-	STORE_SLOT_MAX = 512 * 1024,
-	STORE_SLOT_DEFAULT = 64 * 1024,
+	STORE_FRAME_MIN = 4096,  /* of a frame */
+	STORE_FRAME_MAX = 512 * 1024,
+	STORE_FRAME_DEFAULT = 64 * 1024,
 	STORE_SUM_BYTES = 64 * 1024,  /* S2: a checksum covers at most this much */
 	STORE_DATA_MAX = 1024 * 1024, /* one DATA blob */
 	STORE_DATA_SUMS = STORE_DATA_MAX / STORE_SUM_BYTES,
@@ -61,9 +61,9 @@ struct store_root {
 };
 
 struct store_format {
-	uint32_t slot_bytes; /* power of two, STORE_SLOT_MIN..MAX; 0 = default */
-	uint64_t size_max;   /* bytes that blobs.dat may reach; 0 = no limit but the disk's */
-	uint8_t uuid[16];    /* all zero: random */
+	uint32_t frame_bytes; /* power of two, STORE_FRAME_MIN..MAX; 0 = default */
+	uint64_t size_max;    /* bytes that blobs.dat may reach; 0 = no limit but the disk's */
+	uint8_t uuid[16];     /* all zero: random */
 };
 
 struct store_options {
@@ -99,7 +99,7 @@ int store_open(struct io *io, const struct store_options *opt, struct store **ou
  * with io->ops->destroy(). */
 void store_close(struct store *s);
 
-uint32_t store_slot_bytes(const struct store *s);
+uint32_t store_frame_bytes(const struct store *s);
 const uint8_t *store_uuid(const struct store *s);
 const struct store_root *store_root(const struct store *s); /* as of the last commit */
 struct io *store_io(struct store *s);
@@ -113,7 +113,7 @@ void store_replay_done(struct store *s);
 /* The cache evicts by CLOCK, and a frame that was read from disk counts as used only from its second use on:
  * so a scan of everything passes through, and what is used again and again stays. */
 
-/* The memory image of a TREE or ARENA blob, slot_bytes long. Lives in the cache; the pointer and
+/* The memory image of a TREE or ARENA blob, frame_bytes long. Lives in the cache; the pointer and
  * `data` stay valid while pinned, but store_frame_write() may move `data` once. */
 struct frame {
 	uint64_t id;   /* immutable, never 0, below 2^48, never reused in the life of the store */
@@ -146,7 +146,7 @@ enum store_need {
  * once if none is. */
 bool store_wait_clean(struct store *s);
 
-/* [reserve] Makes a pinned frame writable and dirty: sets a slot aside for its next image, and if
+/* [reserve] Makes a pinned frame writable and dirty: sets room aside for its next image, and if
  * it is frozen leaves the old image to the commit and gives the frame a copy. Changes nothing that
  * a reader could see. Idempotent. -ENOSPC, -EAGAIN (as above), -ENOMEM, -EIO after fail-stop. */
 int store_frame_write(struct store *s, struct frame *f, enum store_need need);

@@ -13,7 +13,7 @@ static void values_of_every_home_come_back_also_after_reopening(void **state)
 	char key[32];
 
 	(void)state;
-	dict_new(&d, STORE_SLOT_MIN);
+	dict_new(&d, STORE_FRAME_MIN);
 	for (size_t i = 0; i < sizeof(value); i++)
 		value[i] = (uint8_t)(i * 31 + (i >> 12));
 	for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
@@ -47,7 +47,7 @@ static void values_move_home_as_they_grow_and_shrink(void **state)
 	struct dict d;
 
 	(void)state;
-	dict_new(&d, STORE_SLOT_MIN);
+	dict_new(&d, STORE_FRAME_MIN);
 	for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		struct art_op op = {.type = ART_PUT, .key = text("k"), .value = {value, sizes[i]}};
 		size_t bytes;
@@ -72,7 +72,7 @@ static void guards_refuse_the_whole_transaction(void **state)
 	};
 
 	(void)state;
-	dict_new(&d, STORE_SLOT_MIN);
+	dict_new(&d, STORE_FRAME_MIN);
 	put(&d, "a", "old");
 	put(&d, "b", "old");
 	assert_int_equal(art_commit(d.a, op, 2, NULL), -EEXIST);
@@ -101,7 +101,7 @@ static void bad_operations_are_refused_by_name(void **state)
 	struct art_op op = {.type = ART_PUT, .key = {big, 0}};
 
 	(void)state;
-	dict_new(&d, STORE_SLOT_MIN);
+	dict_new(&d, STORE_FRAME_MIN);
 	memset(big, 'k', sizeof(big));
 	assert_int_equal(art_commit(d.a, &op, 1, NULL), -EINVAL);
 	op.key.bytes = sizeof(big);
@@ -125,7 +125,7 @@ static void a_key_may_be_a_prefix_of_another(void **state)
 	size_t matched, bytes;
 
 	(void)state;
-	dict_new(&d, STORE_SLOT_MIN);
+	dict_new(&d, STORE_FRAME_MIN);
 	put(&d, "a", "1");
 	put(&d, "abc", "3");
 	put(&d, "abcde", "5");
@@ -171,7 +171,7 @@ static void a_cursor_rolls_up_at_the_delimiter_and_resumes_behind_a_name(void **
 	struct dict d;
 
 	(void)state;
-	dict_new(&d, STORE_SLOT_MIN);
+	dict_new(&d, STORE_FRAME_MIN);
 	for (unsigned i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		put(&d, keys[i], "v");
 	names_of(&d, "", ART_NO_DELIMITER, NULL, got);
@@ -200,7 +200,7 @@ static void a_cursor_gives_what_stands_exactly_once_while_others_come_and_go(voi
 	char key[32];
 
 	(void)state;
-	dict_new(&d, STORE_SLOT_MIN);
+	dict_new(&d, STORE_FRAME_MIN);
 	for (unsigned k = 0; k < 1000; k++) {
 		snprintf(key, sizeof(key), "stay/%04u", k);
 		put(&d, key, "v");
@@ -228,7 +228,7 @@ static void read_only_replays_but_changes_nothing(void **state)
 	struct dict d;
 
 	(void)state;
-	dict_new(&d, STORE_SLOT_MIN);
+	dict_new(&d, STORE_FRAME_MIN);
 	put(&d, "a", "1");
 	dict_close(&d);
 	d.opt.read_only = true;
@@ -250,7 +250,7 @@ static void deleting_nine_in_ten_merges_frames(void **state)
 	char key[64];
 
 	(void)state;
-	dict_new(&d, STORE_SLOT_MIN);
+	dict_new(&d, STORE_FRAME_MIN);
 	for (unsigned i = 0; i < 20000; i++) {
 		snprintf(key, sizeof(key), "dir%u/sub%u/file%u", i % 20, i / 20 % 50, i);
 		put(&d, key, "some value of no great length");
@@ -310,7 +310,7 @@ static void threads_read_their_own_writes_beside_checkpoints(void **state)
 	struct dict d;
 
 	(void)state;
-	dict_new(&d, STORE_SLOT_MIN);
+	dict_new(&d, STORE_FRAME_MIN);
 	d.opt.background = true;
 	d.opt.checkpoint_bytes = 64 * 1024;
 	d.opt.cache_bytes = 1 << 20;
@@ -333,8 +333,8 @@ static void a_dictionary_larger_than_its_cache_works(void **state)
 	char key[64], value[512];
 
 	(void)state;
-	dict_new(&d, STORE_SLOT_MIN);
-	d.opt.cache_bytes = 64 * STORE_SLOT_MIN;
+	dict_new(&d, STORE_FRAME_MIN);
+	d.opt.cache_bytes = 64 * STORE_FRAME_MIN;
 	dict_reopen(&d);
 	memset(value, 'v', sizeof(value));
 	value[200] = 0;
@@ -381,8 +381,8 @@ static void readers_never_see_that_the_cache_is_full_of_dirty_frames(void **stat
 	char key[64], value[512];
 
 	(void)state;
-	dict_new(&d, STORE_SLOT_MIN);
-	d.opt.cache_bytes = 64 * STORE_SLOT_MIN;
+	dict_new(&d, STORE_FRAME_MIN);
+	d.opt.cache_bytes = 64 * STORE_FRAME_MIN;
 	d.opt.background = true;
 	dict_reopen(&d);
 	memset(value, 'v', sizeof(value));
@@ -441,7 +441,7 @@ static void readers_never_see_a_value_under_a_name_that_it_did_not_have(void **s
 	struct dict d;
 
 	(void)state;
-	dict_new(&d, STORE_SLOT_MIN);
+	dict_new(&d, STORE_FRAME_MIN);
 	for (unsigned i = 0; i < READERS; i++) {
 		m[i] = (struct mover){&d, false, 0, 0, 0};
 		assert_int_equal(pthread_create(&t[i], NULL, look_at_both, &m[i]), 0);

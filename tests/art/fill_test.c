@@ -64,7 +64,7 @@ static double fill_of(struct art *a)
 	struct fill s = {.a = a};
 
 	assert_int_equal(store_each_blob(a->store, add_frame, &s), 0);
-	return (double)s.live / ((double)s.frames * a->slot_bytes);
+	return (double)s.live / ((double)s.frames * a->frame_bytes);
 }
 
 static double frames_per_lookup(struct art *a, enum kind kind, uint32_t n)
@@ -116,13 +116,13 @@ static void put_key(struct art *a, enum kind kind, uint32_t i)
 }
 
 /* Loads in this order; returns the mean of the fill while it grows, and at the end in *end. */
-static double load(struct dict *d, uint32_t slot_bytes, enum kind kind, const uint32_t *order,
+static double load(struct dict *d, uint32_t frame_bytes, enum kind kind, const uint32_t *order,
         uint32_t n, double *end)
 {
 	double sum = 0;
 	unsigned samples = 0;
 
-	dict_new(d, slot_bytes);
+	dict_new(d, frame_bytes);
 	if (n > 200000) {
 		d->opt.cache_bytes = 512u << 20;
 		dict_reopen(d);
@@ -143,16 +143,16 @@ static uint32_t keys(void)
 	return (uint32_t)seed_env("FILL_KEYS", 30000);
 }
 
-static void random_order(enum kind kind, uint32_t slot_bytes, double frames_max)
+static void random_order(enum kind kind, uint32_t frame_bytes, double frames_max)
 {
 	struct dict d;
 	uint32_t n = keys(), *order = data_shuffled(n, seed_get());
-	double end, mean = load(&d, slot_bytes, kind, order, n, &end);
+	double end, mean = load(&d, frame_bytes, kind, order, n, &end);
 	double frames = frames_per_lookup(d.a, kind, n);
 
 	print_message("# %u %s at random, frames of %u: fill %.3f on the way, %.3f at the end; "
 	              "%.2f frames per lookup\n",
-	        n, kind_name[kind], slot_bytes, mean, end, frames);
+	        n, kind_name[kind], frame_bytes, mean, end, frames);
 	assert_true(mean >= 0.60);
 	assert_true(frames <= frames_max);
 	dict_free(&d);
@@ -189,13 +189,13 @@ static void ascending_loads_fill_frames_too(void **state)
 		enum kind kind = (enum kind)(k / 2);
 		struct dict d;
 		uint32_t n = keys(), *order = data_shuffled(n, 1),
-		         slot_bytes = k % 2 ? 65536 : 16384;
+		         frame_bytes = k % 2 ? 65536 : 16384;
 		double end;
 		qsort_r(order, n, sizeof(*order), compare_keys, &kind);
-		load(&d, slot_bytes, kind, order, n, &end);
+		load(&d, frame_bytes, kind, order, n, &end);
 		print_message(
 		        "# %u %s ascending, frames of %u: fill %.3f; %.2f frames per lookup\n", n,
-		        kind_name[kind], slot_bytes, end, frames_per_lookup(d.a, kind, n));
+		        kind_name[kind], frame_bytes, end, frames_per_lookup(d.a, kind, n));
 		assert_true(end >= 0.60);
 		dict_free(&d);
 		free(order);
@@ -212,10 +212,10 @@ static void frames_merge_while_nine_in_ten_keys_go(void **state)
 		enum kind kind = (enum kind)(k / 2);
 		struct dict d;
 		uint32_t n = keys(), *order = data_shuffled(n, seed_get()),
-		         slot_bytes = k % 2 ? 65536 : 16384;
+		         frame_bytes = k % 2 ? 65536 : 16384;
 		uint8_t key[KEY_MAX];
 		double end;
-		load(&d, slot_bytes, kind, order, n, &end);
+		load(&d, frame_bytes, kind, order, n, &end);
 		for (uint32_t i = 0; i < n - n / 10; i++) {
 			struct art_op op = {
 			        .type = ART_REMOVE, .key = {key, make_key(kind, key, order[i])}};
@@ -223,7 +223,7 @@ static void frames_merge_while_nine_in_ten_keys_go(void **state)
 		}
 		end = fill_of(d.a);
 		print_message("# nine in ten of %u %s gone, frames of %u: fill %.3f\n", n,
-		        kind_name[kind], slot_bytes, end);
+		        kind_name[kind], frame_bytes, end);
 		assert_true(end >= least[kind]);
 		dict_free(&d);
 		free(order);
@@ -240,9 +240,9 @@ static void batches_at_right_edges_and_down_chains_get_by_with_what_was_set_asid
 	struct rng r = rng_of(seed_get());
 
 	(void)state;
-	for (unsigned slot_bytes = 4096; slot_bytes <= 65536; slot_bytes *= 4) {
+	for (unsigned frame_bytes = 4096; frame_bytes <= 65536; frame_bytes *= 4) {
 		struct dict d;
-		dict_new(&d, slot_bytes);
+		dict_new(&d, frame_bytes);
 		for (unsigned round = 0; round < ROUNDS; round++) {
 			bool chain = round % 2;
 			unsigned n = 1 + (unsigned)rng_below(&r, BATCH), bytes = 8 << round / 2 % 4;

@@ -33,9 +33,9 @@ static inline void dict_open(struct dict *d)
 		fail_msg("%s", w.text);
 }
 
-static inline void dict_new(struct dict *d, uint32_t slot_bytes)
+static inline void dict_new(struct dict *d, uint32_t frame_bytes)
 {
-	struct art_format fmt = {.slot_bytes = slot_bytes, .segment_bytes = 1 << 20};
+	struct art_format fmt = {.frame_bytes = frame_bytes, .segment_bytes = 1 << 20};
 	struct why w = {{0}};
 	const char *tmp = getenv("TMPDIR");
 

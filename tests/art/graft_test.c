@@ -48,7 +48,7 @@ static void renaming_costs_the_same_for_one_thousand_and_a_million_descendants(v
 	struct cost cost[3];
 
 	(void)state;
-	dict_new(&d, STORE_SLOT_DEFAULT);
+	dict_new(&d, STORE_FRAME_DEFAULT);
 	d.opt.cache_bytes = 512 << 20;
 	dict_reopen(&d);
 	for (unsigned i = 0; i < 3; i++) {
@@ -81,7 +81,7 @@ static void graft_needs_a_source_and_a_free_target(void **state)
 	struct dict d;
 
 	(void)state;
-	dict_new(&d, STORE_SLOT_MIN);
+	dict_new(&d, STORE_FRAME_MIN);
 	put(&d, "a/", "dir");
 	put(&d, "a/x", "1");
 	put(&d, "b/", "dir");
@@ -107,7 +107,7 @@ static void exchange_swaps_two_directories(void **state)
 	struct art_op op = {.type = ART_EXCHANGE, .key = text("a/"), .to = text("b/long/")};
 
 	(void)state;
-	dict_new(&d, STORE_SLOT_MIN);
+	dict_new(&d, STORE_FRAME_MIN);
 	put(&d, "a/", "A");
 	put(&d, "a/1", "one");
 	put(&d, "b/long/", "B");
@@ -133,7 +133,7 @@ static void a_batch_may_change_what_it_has_just_moved(void **state)
 	};
 
 	(void)state;
-	dict_new(&d, STORE_SLOT_MIN);
+	dict_new(&d, STORE_FRAME_MIN);
 	put(&d, "a/", "old record");
 	put(&d, "a/deep/x", "x");
 	put(&d, "a/deep/y", "y");
@@ -160,7 +160,7 @@ static void very_long_prefixes_are_exchanged_and_replaced(void **state)
 	struct dict d;
 
 	(void)state;
-	for (uint32_t slot = STORE_SLOT_MIN; slot <= STORE_SLOT_DEFAULT; slot *= 4) {
+	for (uint32_t slot = STORE_FRAME_MIN; slot <= STORE_FRAME_DEFAULT; slot *= 4) {
 		dict_new(&d, slot);
 		struct art_op op[2] = {
 		        {.type = ART_PUT,

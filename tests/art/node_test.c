@@ -6,7 +6,7 @@
 
 #include "art/tree.h"
 
-enum { SLOT = STORE_SLOT_MIN, ID = 9 };
+enum { SLOT = STORE_FRAME_MIN, ID = 9 };
 
 static _Alignas(8) uint8_t m[SLOT];
 static uint32_t loc; /* of the node under test */

@@ -173,7 +173,7 @@ static void measure(uint32_t n, size_t cache_bytes, uint64_t seed)
 		figure_die("the keys", ENOMEM);
 	snprintf(path, sizeof(path), "%s/%u", work_path, n);
 	must(io_open(path, IO_AUTO, true, &io, &w), "open");
-	must(art_format(io, &(struct art_format){.slot_bytes = 0}, &w), "format");
+	must(art_format(io, &(struct art_format){.frame_bytes = 0}, &w), "format");
 	must(art_open(io, &opt, &a, &w), "open");
 
 	double put_us = load(a, order, n);

@@ -48,7 +48,7 @@ static int open_store(const char *path, const struct engine_options *opt, struct
 	if (rc)
 		goto out_engine;
 	if (fresh)
-		rc = art_format(e->io, &(struct art_format){.slot_bytes = 0}, &w);
+		rc = art_format(e->io, &(struct art_format){.frame_bytes = 0}, &w);
 	if (!rc)
 		rc = art_open(e->io, &art_opt, &e->art, &w);
 	if (rc)

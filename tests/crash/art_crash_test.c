@@ -27,7 +27,7 @@
 
 enum { KIB = 1024, MIB = 1024 * 1024, QUICK_SECONDS = 14 };
 
-static const struct art_format format = {.slot_bytes = 4 * KIB, .segment_bytes = 64 * KIB};
+static const struct art_format format = {.frame_bytes = 4 * KIB, .segment_bytes = 64 * KIB};
 
 struct run {
 	struct model **state;

@@ -371,7 +371,7 @@ static void run_op(struct run *run, struct box *b, const struct fs_op *op)
 /* A store with the prepared tree, cleanly unmounted, and the state that it is in. */
 static struct simdisk *prepare(struct fs_model **out)
 {
-	static const struct art_format format = {.slot_bytes = 4 * KIB, .segment_bytes = 64 * KIB};
+	static const struct art_format format = {.frame_bytes = 4 * KIB, .segment_bytes = 64 * KIB};
 	static const struct art_options opt = {.cache_bytes = MIB};
 	static struct run run;
 	struct simdisk *d = simdisk_new();

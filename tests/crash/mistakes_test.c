@@ -21,7 +21,7 @@
 
 enum { KIB = 1024, MIB = 1024 * 1024, SLOT_BYTES = 4 * KIB };
 
-static const struct art_format format = {.slot_bytes = SLOT_BYTES, .segment_bytes = 64 * KIB};
+static const struct art_format format = {.frame_bytes = SLOT_BYTES, .segment_bytes = 64 * KIB};
 
 struct fixture {
 	struct simdisk *disk;

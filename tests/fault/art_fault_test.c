@@ -27,7 +27,7 @@
 
 enum { KIB = 1024, MIB = 1024 * 1024, OPS = 240, QUICK_RUNS = 250 };
 
-static const struct art_format format = {.slot_bytes = 4 * KIB, .segment_bytes = 64 * KIB};
+static const struct art_format format = {.frame_bytes = 4 * KIB, .segment_bytes = 64 * KIB};
 
 /* What is to fail. calls 0: memory. */
 struct fault {
@@ -463,7 +463,7 @@ static void full_host_reads_removes_and_writes_again(void **state)
 static void full_store_reads_removes_and_writes_again(void **state)
 {
 	static const struct art_format small = {
-	        .slot_bytes = 4 * KIB, .segment_bytes = 64 * KIB, .size_max = 3 * MIB};
+	        .frame_bytes = 4 * KIB, .segment_bytes = 64 * KIB, .size_max = 3 * MIB};
 
 	(void)state;
 	fill_and_empty(&small, 0);

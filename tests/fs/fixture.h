@@ -23,7 +23,7 @@
 #include "fs/fs.h"
 
 struct fixture {
-	uint32_t slot_bytes;
+	uint32_t frame_bytes;
 	uint64_t size_max;
 	char dir[200];
 	struct io *io;
@@ -72,7 +72,7 @@ static inline void fixture_format(struct fixture *f)
 {
 	struct why w = {0};
 	struct art_format fmt = {
-	        .slot_bytes = f->slot_bytes, .size_max = f->size_max, .segment_bytes = 4 << 20};
+	        .frame_bytes = f->frame_bytes, .size_max = f->size_max, .segment_bytes = 4 << 20};
 	struct art_options art = {.cache_bytes = 16 << 20};
 	const char *tmp = getenv("TMPDIR");
 	snprintf(f->dir, sizeof(f->dir), "%s/artfs-test-XXXXXX", tmp ? tmp : "/tmp");
@@ -93,7 +93,7 @@ static inline void fixture_crash(struct fixture *f, struct fixture *out)
 {
 	char command[500];
 	ok(art_sync(f->art, art_lsn(f->art)));
-	*out = (struct fixture){.slot_bytes = f->slot_bytes};
+	*out = (struct fixture){.frame_bytes = f->frame_bytes};
 	const char *tmp = getenv("TMPDIR");
 	snprintf(out->dir, sizeof(out->dir), "%s/artfs-test-XXXXXX", tmp ? tmp : "/tmp");
 	assert_non_null(mkdtemp(out->dir));
@@ -113,7 +113,7 @@ static inline void fixture_remove(struct fixture *f)
 static inline int fixture_setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	f->slot_bytes = *(const uint32_t *)*state;
+	f->frame_bytes = *(const uint32_t *)*state;
 	fixture_format(f);
 	fixture_open(f);
 	*state = f;
@@ -144,13 +144,13 @@ struct fixture_test {
 
 static inline int fixture_run(const char *group, const struct fixture_test *test, size_t n)
 {
-	static uint32_t slot_bytes[] = {4096, 65536};
+	static uint32_t frame_bytes[] = {4096, 65536};
 	struct CMUnitTest *all = calloc(2 * n, sizeof(*all));
 	for (size_t i = 0; i < 2 * n; i++) {
 		char name[200];
-		snprintf(name, sizeof(name), "%s_%uk", test[i / 2].name, slot_bytes[i % 2] / 1024);
+		snprintf(name, sizeof(name), "%s_%uk", test[i / 2].name, frame_bytes[i % 2] / 1024);
 		all[i] = (struct CMUnitTest){strdup(name), test[i / 2].run, fixture_setup,
-		        fixture_teardown, &slot_bytes[i % 2]};
+		        fixture_teardown, &frame_bytes[i % 2]};
 	}
 	if (getenv("TEST")) /* a pattern: run only these */
 		cmocka_set_test_filter(getenv("TEST"));
@@ -217,7 +217,7 @@ static inline void resize(struct fixture *f, uint64_t ino, uint64_t size)
 }
 static inline uint32_t chunk_bytes_of(const struct fixture *f)
 {
-	return f->slot_bytes * 16;
+	return f->frame_bytes * 16;
 }
 /* Bytes that say where they belong. */
 static inline uint8_t byte_at(uint64_t offset, unsigned salt)

@@ -6,7 +6,7 @@
 
 static void a_full_store_keeps_buffered_data_until_there_is_room(void **state)
 {
-	struct fixture *f = *state, s = {.slot_bytes = f->slot_bytes};
+	struct fixture *f = *state, s = {.frame_bytes = f->frame_bytes};
 	uint64_t cb = chunk_bytes_of(f);
 	s.size_max = 64 * cb;
 	fixture_format(&s);

@@ -16,7 +16,7 @@
 #include "store/format.h"
 #include "store/store.h"
 
-enum { BLOBS_BYTES = 64 * STORE_SLOT_MIN, KEEP_HEAD = 1, KEEP_BATCHES = 2, KEEP_COMMITS = 4 };
+enum { BLOBS_BYTES = 64 * STORE_FRAME_MIN, KEEP_HEAD = 1, KEEP_BATCHES = 2, KEEP_COMMITS = 4 };
 
 struct io_file {
 	const uint8_t *bytes;
@@ -108,7 +108,7 @@ static void restamp_bin(uint8_t *bin, size_t bytes, unsigned flags)
 	if (!(flags & KEEP_HEAD)) {
 		h->version = le32_of(STORE_FORMAT_VERSION);
 		h->incompat = le32_of(0);
-		h->frame_bytes = le32_of(STORE_SLOT_MIN << (h->frame_bytes.b[0] & 7));
+		h->frame_bytes = le32_of(STORE_FRAME_MIN << (h->frame_bytes.b[0] & 7));
 		h->body_bytes = le64_of(body_bytes);
 	}
 	if (le64_get(h->body_bytes) <= body_bytes)

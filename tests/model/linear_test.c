@@ -312,7 +312,7 @@ static void single_keys_are_linearizable(void **state)
 	(void)state;
 	assert_non_null(mkdtemp(dir));
 	assert_int_equal(io_open(dir, IO_AUTO, true, &io, NULL), 0);
-	assert_int_equal(art_format(io, &(struct art_format){.slot_bytes = 4 * KIB}, NULL), 0);
+	assert_int_equal(art_format(io, &(struct art_format){.frame_bytes = 4 * KIB}, NULL), 0);
 	assert_int_equal(art_open(io,
 	                         &(struct art_options){.cache_bytes = 256 * KIB,
 	                                 .checkpoint_bytes = 1024 * KIB,

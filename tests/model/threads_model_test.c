@@ -44,7 +44,7 @@ enum {
 };
 
 struct world {
-	uint32_t slot_bytes;
+	uint32_t frame_bytes;
 	unsigned threads;
 	size_t cache_bytes;
 };
@@ -74,7 +74,7 @@ static bool say_wrong(struct worker *w, const char *what)
 {
 	if (!atomic_exchange(&w->t->wrong, true))
 		printf("# thread %u, op %" PRIu64 ", frames of %u, %u threads: %s; replay: %s\n",
-		        w->number, w->op, w->t->world.slot_bytes, w->t->world.threads, what,
+		        w->number, w->op, w->t->world.frame_bytes, w->t->world.threads, what,
 		        seed_replay());
 	return false;
 }
@@ -347,7 +347,7 @@ static void run_world(const struct world *world, uint64_t seed)
 	assert_non_null(mkdtemp(t.dir));
 	assert_int_equal(io_open(t.dir, IO_AUTO, true, &t.io, NULL), 0);
 	assert_int_equal(
-	        art_format(t.io, &(struct art_format){.slot_bytes = world->slot_bytes}, NULL), 0);
+	        art_format(t.io, &(struct art_format){.frame_bytes = world->frame_bytes}, NULL), 0);
 	open_art(&t);
 	for (unsigned i = 0; i < world->threads; i++) {
 		struct worker *w = &workers[i];
@@ -382,7 +382,7 @@ static void run_world(const struct world *world, uint64_t seed)
 	assert_int_equal(art_close(t.a), 0);
 	printf("# frames of %u, %u threads: %" PRIu64 " ops, %" PRIu64 " keys, %" PRIu64
 	       " checkpoints, %" PRIu64 " evictions\n",
-	        world->slot_bytes, world->threads, ops, stat.keys, stat.checkpoints,
+	        world->frame_bytes, world->threads, ops, stat.keys, stat.checkpoints,
 	        stat.store.evictions);
 	fflush(stdout);
 	for (unsigned i = 0; i < world->threads; i++) {

@@ -49,7 +49,7 @@ mkfs_refuses_unknown_options_and_arguments() {
 }
 mkfs_takes_sizes() {
 	mkfs --frame-size=4K --size=16MiB --segment-size=64KB
-	"$ARTFS" stat "$S" | grep -qx 'slot_bytes 4096'
+	"$ARTFS" stat "$S" | grep -qx 'frame_bytes 4096'
 	"$ARTFS" stat "$S" | grep -qx 'slots_max 4096'
 	clean
 }
@@ -159,7 +159,7 @@ stat_prints_lines_and_json() {
 	mkfs; up; echo x >"$M/x"; down
 	"$ARTFS" stat "$S" >"$T/out"
 	grep -qE '^keys [0-9]+$' "$T/out"; grep -qE '^uuid [0-9a-f-]{36}$' "$T/out"
-	"$ARTFS" stat --json "$S" | python3 -c 'import json,sys; d=json.load(sys.stdin); assert d["keys"] > 1 and d["slot_bytes"] == 65536'
+	"$ARTFS" stat --json "$S" | python3 -c 'import json,sys; d=json.load(sys.stdin); assert d["keys"] > 1 and d["frame_bytes"] == 65536'
 	want 2 "$ARTFS" stat --frob "$S"; said frob
 	want 2 "$ARTFS" stat; said "one store"
 }

@@ -154,7 +154,7 @@ static void crash_twice(void *arg, const struct simdisk *d, uint64_t step)
 
 static struct simdisk *new_disk(void)
 {
-	struct store_format fmt = {.slot_bytes = SLOT};
+	struct store_format fmt = {.frame_bytes = SLOT};
 	struct simdisk *d = simdisk_new();
 	struct io *io = simdisk_open(d);
 

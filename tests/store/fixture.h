@@ -72,9 +72,9 @@ static inline void fixture_reopen(struct fixture *t)
 	fixture_open(t);
 }
 
-static inline void fixture_format(struct fixture *t, uint32_t slot_bytes, uint64_t size_max)
+static inline void fixture_format(struct fixture *t, uint32_t frame_bytes, uint64_t size_max)
 {
-	struct store_format fmt = {.slot_bytes = slot_bytes, .size_max = size_max};
+	struct store_format fmt = {.frame_bytes = frame_bytes, .size_max = size_max};
 
 	ok(store_format(t->io, &fmt, &t->why));
 }
@@ -93,11 +93,11 @@ static inline void fixture_fini(struct fixture *t)
 
 /* A new store with an open handle. */
 static inline void fixture_store(
-        struct fixture *t, enum io_kind kind, uint32_t slot_bytes, uint64_t size_max)
+        struct fixture *t, enum io_kind kind, uint32_t frame_bytes, uint64_t size_max)
 {
 	fixture_init(t, kind);
-	t->opt.cache_bytes = 64 * (size_t)slot_bytes;
-	fixture_format(t, slot_bytes, size_max);
+	t->opt.cache_bytes = 64 * (size_t)frame_bytes;
+	fixture_format(t, frame_bytes, size_max);
 	fixture_open(t);
 }
 
@@ -117,7 +117,7 @@ static inline uint64_t add_frame(struct store *s, int fill)
 
 	ok(store_frame_reserve(s, 1, STORE_NORMAL));
 	f = store_frame_new(s, STORE_TREE);
-	memset(f->data, fill, store_slot_bytes(s));
+	memset(f->data, fill, store_frame_bytes(s));
 	id = f->id;
 	store_frame_put(s, f);
 	return id;
@@ -129,7 +129,7 @@ static inline void fill_frame(struct store *s, uint64_t id, int fill)
 
 	ok(store_frame_get(s, id, &f));
 	ok(store_frame_write(s, f, STORE_NORMAL));
-	memset(f->data, fill, store_slot_bytes(s));
+	memset(f->data, fill, store_frame_bytes(s));
 	store_frame_put(s, f);
 }
 
@@ -138,7 +138,7 @@ static inline void expect_frame(struct store *s, uint64_t id, int fill)
 	struct frame *f;
 
 	ok(store_frame_get(s, id, &f));
-	for (uint32_t i = 0; i < store_slot_bytes(s); i++)
+	for (uint32_t i = 0; i < store_frame_bytes(s); i++)
 		if (((uint8_t *)f->data)[i] != (uint8_t)fill)
 			fail_msg("frame %llu byte %u: %d, not %d", (unsigned long long)id, i,
 			        ((uint8_t *)f->data)[i], fill);

@@ -584,7 +584,7 @@ static void large_slots_have_a_checksum_for_each_64_kib(void **state)
 	uint64_t a, where[2];
 
 	(void)state;
-	fixture_store(&t, kind, STORE_SLOT_MAX, 0);
+	fixture_store(&t, kind, STORE_FRAME_MAX, 0);
 	a = add_frame(t.s, 6);
 	ok(commit(t.s));
 	where[0] = a;
@@ -592,7 +592,7 @@ static void large_slots_have_a_checksum_for_each_64_kib(void **state)
 	fixture_reopen(&t);
 	expect_frame(t.s, a, 6);
 	fixture_close(&t);
-	flip(&t, "blobs.dat", (long)(where[1] * STORE_SLOT_BYTES + STORE_SLOT_MAX - 1));
+	flip(&t, "blobs.dat", (long)(where[1] * STORE_SLOT_BYTES + STORE_FRAME_MAX - 1));
 	fixture_open(&t);
 	assert_int_equal(store_frame_get(t.s, a, &f), -EBADMSG);
 	fixture_fini(&t);

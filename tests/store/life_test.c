@@ -51,7 +51,7 @@ static void format_makes_an_empty_store(void **state)
 	t.opt.cache_bytes = 1 << 20;
 	ok(store_format(t.io, &fmt, &t.why));
 	fixture_open(&t);
-	assert_int_equal(store_slot_bytes(t.s), STORE_SLOT_DEFAULT);
+	assert_int_equal(store_frame_bytes(t.s), STORE_FRAME_DEFAULT);
 	assert_memory_equal(store_uuid(t.s), fmt.uuid, 16);
 	assert_memory_equal(store_root(t.s), &zero, sizeof(zero));
 	assert_ptr_equal(store_io(t.s), t.io);
@@ -75,7 +75,7 @@ static void format_refuses_what_is_not_empty(void **state)
 	ok(t.io->ops->mkdir(t.io, "photos"));
 	assert_int_equal(store_format(t.io, &fmt, &t.why), -ENOTEMPTY);
 	assert_non_null(strstr(t.why.text, "photos"));
-	fmt.slot_bytes = 5000;
+	fmt.frame_bytes = 5000;
 	assert_int_equal(store_format(t.io, &fmt, &t.why), -EINVAL);
 	fixture_fini(&t);
 }
@@ -262,7 +262,7 @@ static void other_formats_and_unknown_features_are_refused_by_name(void **state)
 static void a_damaged_manifest_bin_is_refused(void **state)
 {
 	struct fixture t;
-	le32 slot_bytes = le32_of(12345);
+	le32 frame_bytes = le32_of(12345);
 
 	(void)state;
 	fixture_store(&t, IO_POSIX, SLOT, 0);
@@ -272,7 +272,7 @@ static void a_damaged_manifest_bin_is_refused(void **state)
 		expect_refusal(&t, -EUCLEAN, "manifest.bin");
 		flip(&t, "manifest.bin", at);
 	}
-	restamp(&t, offsetof(struct manifest_head, frame_bytes), &slot_bytes, 4);
+	restamp(&t, offsetof(struct manifest_head, frame_bytes), &frame_bytes, 4);
 	expect_refusal(&t, -EUCLEAN, "manifest.bin");
 	cut(&t, "manifest.bin", 4095);
 	expect_refusal(&t, -EUCLEAN, "too short");

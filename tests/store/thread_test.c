@@ -209,7 +209,7 @@ static void readers_of_one_frame_load_it_once(void **state)
 	uint64_t a;
 
 	(void)state;
-	fixture_store(&t, IO_POSIX, STORE_SLOT_MAX, 0);
+	fixture_store(&t, IO_POSIX, STORE_FRAME_MAX, 0);
 	a = add_frame(t.s, 9);
 	ok(commit(t.s));
 	for (int round = 0; round < 20; round++) {
@@ -228,7 +228,7 @@ static void readers_of_one_frame_load_it_once(void **state)
 		store_stat(t.s, &st);
 		assert_int_equal(st.cache_misses, 1);
 		assert_int_equal(st.cache_hits, 7);
-		assert_int_equal(st.read_bytes, STORE_SLOT_MAX);
+		assert_int_equal(st.read_bytes, STORE_FRAME_MAX);
 	}
 	fixture_fini(&t);
 }
