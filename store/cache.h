@@ -1,13 +1,13 @@
 /*
  * cache.h - the memory of frames: one arena, cut into buffers of one frame each, and who holds them.
  *
- *            ┌── free ──► being loaded ──► clean ◄──────────── commit done ──┐
+ *            ┌── free ──► being loaded ──► clean ◄────────── image written ──┐
  *   buffer   │                               │ store_frame_write()           │
  *            ◄── evicted (CLOCK) ── clean    ▼                               │
  *            │                             dirty ──── store_freeze() ──► frozen
  *            ├── spare ─ store_frame_new() ──►                               │ store_frame_write()
  *            │                                                               ▼
- *            ◄───────────────────── commit done ──────────── image (old), and a dirty copy (new)
+ *            ◄─────────────────── image written ──────────── image (old), and a dirty copy (new)
  *
  * The arena is a hard budget: a frame that is both frozen and dirty has two buffers, a spare has
  * one. Only clean, unpinned frames are evicted, so what only memory knows is never lost.
@@ -117,6 +117,6 @@ void cache_drop(struct cache *c, struct cached *f);
 void cache_spare_add(struct cache *c, void *buf);
 struct cached *cache_spare_take(struct cache *c);
 void cache_freeze(struct cache *c, struct cached *f);
-void cache_thaw(struct cache *c, struct cached *f); /* its image is durable */
+void cache_thaw(struct cache *c, struct cached *f); /* its image is written */
 
 #endif
