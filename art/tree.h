@@ -146,7 +146,7 @@ struct txn {
 	unsigned cuts;       /* operations of this transaction that take something away */
 	bool moves;          /* it moves whole subtrees */
 	bool applying;       /* writable frames are marked as changing */
-	bool underfull;      /* a frame has become so empty that merging is worth a look */
+	bool underfull;      /* by the operation at hand: see struct step */
 	struct crumb *crumb; /* of the last walk, root first */
 	unsigned crumbs_max;
 	uint64_t walks, changes; /* so far */

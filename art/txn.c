@@ -226,6 +226,7 @@ struct step {
 	bool replace;
 	struct art_bytes key, to, value, expect;
 	struct blob *blob; /* PUT: or NULL; the step's own */
+	bool underfull;    /* it has left a frame so empty that merging is worth a look */
 	struct place place;
 };
 
@@ -417,12 +418,13 @@ static void apply(struct txn *t, struct step *s, unsigned n)
 		if (t->pin[i]->mark & MARK_WRITABLE)
 			store_frame_change(t->a->store, t->pin[i]);
 	t->applying = true;
-	for (unsigned i = 0; i < n; i++)
-		apply_step(t, &s[i]);
-	if (!t->underfull)
-		return;
 	for (unsigned i = 0; i < n; i++) {
-		if (s[i].type == ART_PUT)
+		t->underfull = false;
+		apply_step(t, &s[i]);
+		s[i].underfull = t->underfull;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		if (!s[i].underfull || s[i].type == ART_PUT)
 			continue;
 		if (s[i].type == ART_REMOVE) {
 			tree_merge(t, s[i].key, MERGE_BELOW(a->frame_bytes));
