@@ -2,8 +2,8 @@
  * search.h - looking for a byte among the bytes of a node.
  *
  * Each search stands here twice: in plain C, and with the 16-byte registers that every x86-64 has (so no
- * dispatch at run time is needed). tests/art/search_test.c compares the twins. All of them read the whole
- * array, and `count` may be any number: what lies behind max(count, 16) is never touched.
+ * dispatch at run time is needed). tests/art/search_test.c compares the twins. `count` may be any
+ * number, for a reader without a lock may see one that is being changed: nothing behind the array is read.
  */
 #ifndef ART_SEARCH_H
 #define ART_SEARCH_H

@@ -454,7 +454,8 @@ int tree_reserve_insert(struct txn *t, const struct place *p, bool leaf, uint32_
 	t->spares += spills;
 	if (need <= frame_room(w.frame->data, a->frame_bytes))
 		return 0;
-	/* A split leaves both halves a quarter empty, so 8 x what comes is more than enough frames. */
+	/* A split leaves both halves a quarter empty, or draws on t->extra (split.c): so 8 x what comes is more
+	 * than enough frames. */
 	if (!(w.frame->mark & MARK_MAY_SPLIT))
 		t->spares += SPLIT_FRAMES + (unsigned)(8 * before / a->frame_bytes);
 	if (t->extra == 0) {

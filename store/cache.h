@@ -66,8 +66,8 @@ struct cache {
 	void **free_bufs;
 	size_t nfree;
 	struct cached *frames; /* nbufs of them: each in use has at least one buffer */
-	/* hint[id & mask] is 1 + the place of a frame that had this id, or 0. Changed under the
-	 * lock. */
+	/* hint[id & mask] is 1 + the place of a frame that had this id, or 0. Whoever
+	 * shows a frame sets it; any answer is right, for `shown` is asked next. */
 	_Atomic uint32_t *hint;
 	size_t hint_mask;
 	size_t hand; /* of the clock */

@@ -500,7 +500,7 @@ static int find_slot(void *arg, enum store_kind k, uint64_t id, uint64_t slot, u
 	uint64_t *found = arg;
 
 	(void)k;
-	assert_true(nslots > 0);
+	assert_true(nslots == 1 || nslots == STORE_FRAME_MAX / STORE_SLOT_BYTES);
 	if (id == found[0])
 		found[1] = slot;
 	return 0;
